@@ -1,0 +1,136 @@
+//! Vectors of f32, one file an instruction set, behind one trait. A value of a [`Simd`] type proves that
+//! the processor has the instructions: it is made by `detect` alone.
+
+#![expect(unsafe_code, reason = "vectors are loaded from pointers")]
+
+use std::fmt;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+/// The most values in one vector of any instruction set.
+pub(super) const MOST_LANES: usize = 16;
+
+/// An instruction set that the processor has.
+pub(super) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`Simd::LANES`] values.
+    type Vector: Copy;
+    /// Values in a vector, at most [`MOST_LANES`].
+    const LANES: usize;
+    /// Rows of a pointwise tile: as many as the registers hold, two vectors a row.
+    const TILE_ROWS: usize;
+
+    /// The proof, where the processor has the instructions.
+    fn detect() -> Option<Self>;
+
+    /// Runs `work` compiled for these instructions. What it calls must be inlined all the way
+    /// (`#[inline(always)]`): a function of its own would be compiled without them.
+    fn vectorize(self, work: impl Work);
+
+    /// The vector at `from`.
+    ///
+    /// # Safety
+    /// [`Simd::LANES`] values must be readable at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+
+    /// Writes a vector to `to`.
+    ///
+    /// # Safety
+    /// [`Simd::LANES`] values must be writable at `to`.
+    unsafe fn store(self, to: *mut f32, vector: Self::Vector);
+
+    /// The same value in all lanes.
+    fn splat(self, value: f32) -> Self::Vector;
+
+    /// `a + b`.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a × b + c`, rounded once where the instructions can.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// `min(max(a, low), high)` in each lane.
+    fn clamp(self, a: Self::Vector, low: Self::Vector, high: Self::Vector) -> Self::Vector;
+}
+
+/// Something to run with whatever instruction set is chosen.
+pub(super) trait Work {
+    /// Runs it.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// The instruction sets there is code for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// Plain Rust.
+    Scalar,
+    /// AVX2 with FMA, 8 values a vector.
+    Avx2,
+    /// AVX-512F, 16 values a vector.
+    Avx512,
+}
+
+impl InstructionSet {
+    /// All, the slowest first.
+    pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512];
+
+    /// The fastest that this processor has.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rfind(|set| set.is_available()).unwrap_or(Self::Scalar)
+    }
+
+    /// Whether this processor has it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::Avx2::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::Avx512::detect().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    /// Values in a vector.
+    pub(super) fn lanes(self) -> usize {
+        match self {
+            Self::Scalar => scalar::Scalar::LANES,
+            Self::Avx2 => 8,
+            Self::Avx512 => 16,
+        }
+    }
+
+    /// Runs `work` with these instructions, or with plain Rust where the processor lacks them.
+    pub(super) fn run(self, work: impl Work) {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Self::Avx512 => {
+                if let Some(simd) = avx512::Avx512::detect() {
+                    return work.run(simd);
+                }
+            }
+            Self::Avx2 => {
+                if let Some(simd) = avx2::Avx2::detect() {
+                    return work.run(simd);
+                }
+            }
+            Self::Scalar => {}
+        }
+        work.run(scalar::Scalar);
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "AVX2",
+            Self::Avx512 => "AVX-512",
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Plain Rust: four values at a time, which every compiler turns into whatever the target has.
+
+use super::{Simd, Work};
+
+/// Needs no proof: it runs everywhere.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Scalar;
+
+impl Simd for Scalar {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 4;
+
+    fn detect() -> Option<Self> {
+        Some(Self)
+    }
+
+    #[inline(always)]
+    fn vectorize(self, work: impl Work) {
+        work.run(self);
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> [f32; 4] {
+        // SAFETY: the caller vouches for four values at `from`; an array of f32 is aligned as one.
+        unsafe { from.cast::<[f32; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, vector: [f32; 4]) {
+        // SAFETY: the caller vouches for four values at `to`; an array of f32 is aligned as one.
+        unsafe { to.cast::<[f32; 4]>().write(vector) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> [f32; 4] {
+        [value; 4]
+    }
+
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    // Multiplied, rounded, added: a fused operation without the instruction for it is a slow function.
+    #[inline(always)]
+    fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn clamp(self, a: [f32; 4], low: [f32; 4], high: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i].max(low[i]).min(high[i]))
+    }
+}

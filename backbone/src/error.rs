@@ -1,0 +1,58 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// What can go wrong between a network's name and its outputs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A backbone name that is not known.
+    #[error("no backbone is called {name:?}; there are: {known}")]
+    UnknownBackbone {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A network that does not fit together, or an input size it cannot take.
+    #[error("network {network}: {reason}")]
+    Network {
+        /// The network's name.
+        network: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A weights file that cannot be read at all.
+    #[error("{}: {reason}", path.display())]
+    WeightsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Weights that do not fit a network; every mismatch is listed, one a line.
+    #[error("{}: the weights do not fit {network}:\n  {}", path.display(), problems.join("\n  "))]
+    WeightsMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The network's name.
+        network: String,
+        /// One line for each tensor that is missing, left over, of another shape or dtype, or not finite.
+        problems: Vec<String>,
+    },
+    /// An input of another size than the engine was planned for.
+    #[error("the input has {got} values, the network was planned for {expected}")]
+    InputSize {
+        /// Values that came.
+        got: usize,
+        /// Values it takes.
+        expected: usize,
+    },
+    /// The operating system refused a thread.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(std::io::Error),
+    /// candle reported an error.
+    #[cfg(feature = "candle")]
+    #[error("candle: {0}")]
+    Candle(#[from] candle_core::Error),
+}

@@ -1,0 +1,307 @@
+//! From a network and its weights to the steps an engine runs: batch norms folded, shortcuts fused into
+//! the convolution before them, every map placed in a buffer. All engines run the same plan.
+
+use crate::error::Error;
+use crate::network::{Activation, BATCH_NORM_EPSILON, Conv, Kind, Network, Op, Shape, Value};
+use crate::weights::Weights;
+
+/// Where a map lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The input that the caller gives.
+    Input,
+    /// The scratch buffer of this number, from its start.
+    Scratch(usize),
+    /// An output buffer, `offset` values from its start.
+    Output {
+        /// Which output.
+        index: usize,
+        /// Where in it.
+        offset: usize,
+    },
+}
+
+/// What a step computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// 3×3 over all channels, padded by one. Weights: 3 rows, 3 columns, input, output channels.
+    Full {
+        /// 1 or 2.
+        stride: usize,
+    },
+    /// 3×3 by channel, padded by one. Weights: 3 rows, 3 columns, channels.
+    Depthwise {
+        /// 1 or 2.
+        stride: usize,
+    },
+    /// 1×1 over all channels. Weights: input, output channels.
+    Pointwise,
+    /// The mean over all pixels. No weights.
+    GlobalMean,
+}
+
+/// A shortcut: the first `channels` channels of another map, added after the activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortcut {
+    /// The other map.
+    pub place: Place,
+    /// Channels of the other map: the distance of its pixels.
+    pub stride: usize,
+    /// Channels added.
+    pub channels: usize,
+}
+
+/// One step: reads a map, writes another. `out = activation(conv(input) + bias) + shortcut`.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The name of its weights, for tables and messages.
+    pub name: String,
+    /// What is computed.
+    pub kind: StepKind,
+    /// The map read.
+    pub input: Place,
+    /// Its shape.
+    pub input_shape: Shape,
+    /// The map written.
+    pub output: Place,
+    /// Its shape.
+    pub output_shape: Shape,
+    /// What is added at the end.
+    pub shortcut: Option<Shortcut>,
+    /// What follows the bias.
+    pub activation: Activation,
+    /// Weights with the batch norm folded in, output channels innermost.
+    pub weights: Vec<f32>,
+    /// One value an output channel.
+    pub bias: Vec<f32>,
+}
+
+impl Step {
+    /// Multiply-adds of this step.
+    #[must_use]
+    pub fn multiply_adds(&self) -> usize {
+        match self.kind {
+            StepKind::Full { .. } => self.output_shape.len() * self.input_shape.channels * 9,
+            StepKind::Depthwise { .. } => self.output_shape.len() * 9,
+            StepKind::Pointwise => self.output_shape.len() * self.input_shape.channels,
+            StepKind::GlobalMean => 0,
+        }
+    }
+}
+
+/// A network made ready for one input size.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The shape of the input: rows, columns, channels (NHWC with N = 1).
+    pub input: Shape,
+    /// The steps in order.
+    pub steps: Vec<Step>,
+    /// Values in each scratch buffer.
+    pub scratch: Vec<usize>,
+    /// Name and number of values of each output.
+    pub outputs: Vec<(&'static str, usize)>,
+}
+
+impl Plan {
+    /// Plans `network` with `weights` for an input of `height` × `width` pixels.
+    ///
+    /// # Errors
+    /// [`Error::WeightsMismatch`] where the weights do not fit, [`Error::Network`] where the size cannot
+    /// be taken or the network has a form no engine runs.
+    pub fn new(network: &Network, weights: &Weights, height: usize, width: usize) -> Result<Self, Error> {
+        weights.check(network)?;
+        let shapes = network.shapes(height, width)?;
+        let refuse = |reason: String| Error::Network { network: network.name().to_owned(), reason };
+
+        let fused = fuse(network).map_err(refuse)?;
+        let (places, scratch) = place(network, &fused, &shapes).map_err(refuse)?;
+        let mut steps = Vec::with_capacity(fused.len());
+        for item in &fused {
+            let node = &network.nodes()[item.node.0];
+            let shortcut = item.shortcut.map(|(from, channels)| Shortcut {
+                place: places[from.0],
+                stride: shapes[from.0].channels,
+                channels,
+            });
+            let (kind, name, activation, (folded, bias)) = match &node.op {
+                Op::Conv(conv) => {
+                    let kind = match conv.kind {
+                        Kind::Full { stride } => StepKind::Full { stride },
+                        Kind::Depthwise { stride } => StepKind::Depthwise { stride },
+                        Kind::Pointwise => StepKind::Pointwise,
+                    };
+                    let folded =
+                        fold(conv, weights).ok_or_else(|| refuse(format!("{} is lost", conv.name)))?;
+                    (kind, conv.name.clone(), conv.activation, folded)
+                }
+                Op::Linear { name, channels } => {
+                    let values = |part: &str| weights.values(&format!("{name}.{part}"));
+                    let both = values("weight").zip(values("bias"));
+                    let (weight, bias) = both.ok_or_else(|| refuse(format!("{name} is lost")))?;
+                    let folded = (output_channels_last(&weight, *channels), bias);
+                    (StepKind::Pointwise, name.clone(), Activation::Linear, folded)
+                }
+                Op::GlobalMean => {
+                    (StepKind::GlobalMean, "mean".into(), Activation::Linear, (Vec::new(), Vec::new()))
+                }
+                Op::Input { .. } | Op::AddFirst { .. } => continue,
+            };
+            steps.push(Step {
+                name,
+                kind,
+                input: places[node.input.0],
+                input_shape: shapes[node.input.0],
+                output: places[item.result.0],
+                output_shape: shapes[item.result.0],
+                shortcut,
+                activation,
+                weights: folded,
+                bias,
+            });
+        }
+        let outputs = network
+            .outputs()
+            .iter()
+            .map(|output| (output.name, output.parts.iter().map(|part| shapes[part.0].len()).sum()));
+        Ok(Self { input: shapes[0], steps, scratch, outputs: outputs.collect() })
+    }
+
+    /// Multiply-adds of all steps.
+    #[must_use]
+    pub fn multiply_adds(&self) -> usize {
+        self.steps.iter().map(Step::multiply_adds).sum()
+    }
+}
+
+/// A node that becomes a step, with the shortcut that is added in the same go.
+struct Fused {
+    /// The node computed.
+    node: Value,
+    /// The map it leaves: the node itself, or the sum that was fused into it.
+    result: Value,
+    /// Another map and how many of its channels are added.
+    shortcut: Option<(Value, usize)>,
+}
+
+fn fuse(network: &Network) -> Result<Vec<Fused>, String> {
+    let mut readers = vec![0; network.nodes().len()];
+    for node in network.nodes().iter().skip(1) {
+        readers[node.input.0] += 1;
+        if let Op::AddFirst { shortcut, .. } = node.op {
+            readers[shortcut.0] += 1;
+        }
+    }
+    for output in network.outputs() {
+        output.parts.iter().for_each(|part| readers[part.0] += 1);
+    }
+    let mut fused: Vec<Fused> = Vec::new();
+    for (i, node) in network.nodes().iter().enumerate().skip(1) {
+        let result = Value(i);
+        match node.op {
+            Op::AddFirst { shortcut, channels } => match fused.last_mut() {
+                Some(last)
+                    if last.result == node.input && last.shortcut.is_none() && readers[node.input.0] == 1 =>
+                {
+                    last.result = result;
+                    last.shortcut = Some((shortcut, channels));
+                }
+                _ => return Err("a shortcut is added to a map that something else reads, too".into()),
+            },
+            _ => fused.push(Fused { node: result, result, shortcut: None }),
+        }
+    }
+    Ok(fused)
+}
+
+/// A place for every map, and the sizes of the scratch buffers: a buffer is used again as soon as the map
+/// in it has been read for the last time.
+fn place(network: &Network, fused: &[Fused], shapes: &[Shape]) -> Result<(Vec<Place>, Vec<usize>), String> {
+    let mut places = vec![Place::Input; shapes.len()];
+    for (index, output) in network.outputs().iter().enumerate() {
+        let mut offset = 0;
+        for part in &output.parts {
+            if places[part.0] != Place::Input || part.0 == 0 {
+                return Err(format!("a map is part of the output {:?} and of something else", output.name));
+            }
+            places[part.0] = Place::Output { index, offset };
+            offset += shapes[part.0].len();
+        }
+    }
+    let mut last_read = vec![0; shapes.len()];
+    let reads = |item: &Fused| {
+        let input = network.nodes()[item.node.0].input;
+        [Some(input), item.shortcut.map(|(from, _)| from)].into_iter().flatten()
+    };
+    for (time, item) in fused.iter().enumerate() {
+        reads(item).for_each(|value| last_read[value.0] = time);
+    }
+    let mut scratch: Vec<usize> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    for (time, item) in fused.iter().enumerate() {
+        let needed = shapes[item.result.0].len();
+        if matches!(places[item.result.0], Place::Input) {
+            // The free buffer that wastes least, or that has to grow least.
+            let best =
+                free.iter().copied().min_by_key(|&i| (scratch[i] < needed, scratch[i].abs_diff(needed)));
+            let slot = best.unwrap_or_else(|| {
+                scratch.push(0);
+                scratch.len() - 1
+            });
+            free.retain(|&i| i != slot);
+            scratch[slot] = scratch[slot].max(needed);
+            places[item.result.0] = Place::Scratch(slot);
+        } else if reads(item).any(|value| matches!(places[value.0], Place::Output { .. })) {
+            return Err("an output is computed from an output".into());
+        }
+        for value in reads(item) {
+            if let (Place::Scratch(slot), true) = (places[value.0], last_read[value.0] == time)
+                && !free.contains(&slot)
+            {
+                free.push(slot);
+            }
+        }
+    }
+    Ok((places, scratch))
+}
+
+/// Weights with output channels innermost and bias, batch norm folded in: the factor
+/// `weight / sqrt(variance + epsilon)` goes into the weights, the rest into the bias.
+fn fold(conv: &Conv, weights: &Weights) -> Option<(Vec<f32>, Vec<f32>)> {
+    let channels = conv.channels;
+    let mut weight = weights.values(&format!("{}.weight", conv.name))?;
+    let mut bias = match conv.bias {
+        true => weights.values(&format!("{}.bias", conv.name))?,
+        false => vec![0.0; channels],
+    };
+    if let Some(norm) = &conv.norm {
+        let part = |name: &str| weights.values(&format!("{norm}.{name}"));
+        let (gamma, beta) = (part("weight")?, part("bias")?);
+        let (mean, variance) = (part("running_mean")?, part("running_var")?);
+        let inputs = weight.len() / channels;
+        for c in 0..channels {
+            let factor = f64::from(gamma[c]) / (f64::from(variance[c]) + BATCH_NORM_EPSILON).sqrt();
+            weight[c * inputs..][..inputs].iter_mut().for_each(|w| *w = (f64::from(*w) * factor) as f32);
+            bias[c] = ((f64::from(bias[c]) - f64::from(mean[c])) * factor + f64::from(beta[c])) as f32;
+        }
+    }
+    let laid_out = match conv.kind {
+        // (O, I, 3, 3) to (3, 3, I, O)
+        Kind::Full { .. } => {
+            let inputs = weight.len() / channels / 9;
+            let mut laid_out = vec![0.0; weight.len()];
+            for (i, w) in weight.iter().enumerate() {
+                let (tap, input, output) = (i % 9, i / 9 % inputs, i / 9 / inputs);
+                laid_out[(tap * inputs + input) * channels + output] = *w;
+            }
+            laid_out
+        }
+        Kind::Depthwise { .. } | Kind::Pointwise => output_channels_last(&weight, channels),
+    };
+    Some((laid_out, bias))
+}
+
+/// (O, rest) to (rest, O).
+fn output_channels_last(weight: &[f32], outputs: usize) -> Vec<f32> {
+    let inputs = weight.len() / outputs.max(1);
+    (0..inputs).flat_map(|i| (0..outputs).map(move |o| weight[o * inputs + i])).collect()
+}

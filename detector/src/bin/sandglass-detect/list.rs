@@ -1,0 +1,52 @@
+//! `sandglass-detect models`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use sandglass_detector::models;
+
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    /// Print one JSON object a backbone instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ListArgs) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let all = models::all();
+    if args.json {
+        for model in &all {
+            let line = serde_json::json!({
+                "name": model.name,
+                "parameters": model.parameters,
+                "multiply_adds": model.multiply_adds,
+                "trained": model.trained,
+                "map_11_point": model.map,
+            });
+            writeln!(out, "{line}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "SSDLite at 320×320, 21 classes (Pascal VOC); mAP: 11-point on VOC2007 test\n")?;
+    writeln!(
+        out,
+        "{:22}{:>12}{:>16}  {:10}{:>6}",
+        "backbone", "parameters", "multiply-adds", "weights", "mAP"
+    )?;
+    for model in &all {
+        let parameters = format!("{:.2} M", model.parameters as f64 / 1e6);
+        let multiply_adds = format!("{:.0} M", model.multiply_adds as f64 / 1e6);
+        let weights = if model.trained { "trained" } else { "untrained" };
+        let map = model.map.map_or("–".into(), |map| format!("{:.1}", map * 100.0));
+        let default = if model.name == models::DEFAULT { "  (default)" } else { "" };
+        writeln!(out, "{:22}{parameters:>12}{multiply_adds:>16}  {weights:10}{map:>6}{default}", model.name)?;
+    }
+    writeln!(
+        out,
+        "\nUntrained backbones run, for timing and for weights of your own; what they find means nothing."
+    )?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,131 @@
+//! `sandglass-detect`: object detection from a shell.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
+
+mod bench;
+mod detect;
+#[cfg(feature = "import")]
+mod import;
+mod list;
+mod output;
+#[cfg(feature = "video")]
+mod video;
+
+/// Find objects in pictures and videos.
+///
+/// SOURCE is a picture, a folder of pictures, a pattern such as 'photos/*.jpg', an H.264 video in MP4, or
+/// `demo` for the built-in clip. Nothing is downloaded and no connection is made.
+#[derive(Parser)]
+#[command(
+    name = "sandglass-detect",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  sandglass-detect photo.jpg                          print what is in a picture
+  sandglass-detect photos/ --json found.jsonl         one JSON object a picture
+  sandglass-detect 'photos/*.jpg' --save out/ --classes person,dog
+  sandglass-detect demo --record demo-annotated.mp4   an annotated video
+  sandglass-detect models                             which networks there are
+
+Exit status: 0 all done, 1 some input failed (the others are done), 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    detect: detect::DetectArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the backbones: parameters, multiply-adds, weights, measured mAP
+    Models(list::ListArgs),
+    /// Measure this machine: time a frame by stage
+    Bench(bench::BenchArgs),
+    /// Turn a PyTorch checkpoint into a weights file
+    #[cfg(feature = "import")]
+    Import(import::ImportArgs),
+}
+
+/// Which network, and where it runs.
+#[derive(Args, Clone)]
+struct NetworkArgs {
+    /// Weights file (.safetensors) instead of those that come with the program
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// What the network runs on: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: Device,
+    /// Threads; 0 for one a processor
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+impl NetworkArgs {
+    fn builder(&self, backbone: Option<&str>) -> DetectorBuilder {
+        let mut builder = Detector::builder().device(self.device).threads(self.threads);
+        if let Some(backbone) = backbone {
+            builder = builder.backbone(backbone);
+        }
+        if let Some(weights) = &self.weights {
+            builder = builder.weights(weights);
+        }
+        builder
+    }
+}
+
+/// Says it where a detector was never trained.
+fn warn_untrained(detector: &Detector) {
+    if !detector.is_trained() {
+        eprintln!(
+            "warning: {} has only untrained weights: what it finds means nothing. Trained: {} (see \
+             `sandglass-detect models`), or give --weights FILE.",
+            detector.backbone(),
+            models::DEFAULT
+        );
+    }
+}
+
+/// What `--classes a,b` means: those, or with a minus before each name all but those.
+fn class_filter(names: &[String]) -> Result<ClassFilter> {
+    let denied: Vec<String> = names.iter().filter_map(|n| n.strip_prefix('-')).map(str::to_owned).collect();
+    Ok(match (names.len(), denied.len()) {
+        (0, _) => ClassFilter::All,
+        (_, 0) => ClassFilter::Only(names.to_vec()),
+        (all, some) if all == some => ClassFilter::Except(denied),
+        _ => anyhow::bail!("--classes takes either names or -names, not both"),
+    })
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Some(Command::Models(args)) => list::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        #[cfg(feature = "import")]
+        Some(Command::Import(args)) => import::run(args),
+        None => detect::run(&cli.detect),
+    };
+    match outcome {
+        Ok(code) => code,
+        // Reading stopped at the other end of a pipe: nobody is left to tell.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(io)
+}

@@ -1,0 +1,87 @@
+//! From the network's outputs to candidates: softmax over the classes, boxes from anchors and offsets.
+
+use crate::anchors::Anchor;
+use crate::detections::BoxXyxy;
+
+/// What offsets of the centre and of the size are multiplied by (SSD's variances).
+const VARIANCES: (f32, f32) = (0.1, 0.2);
+
+/// Offsets of the size are held below this: a box 1,000 times its anchor means nothing, and `exp` would
+/// overflow.
+const MOST_GROWTH: f32 = 7.0;
+
+/// A class at an anchor with a score above the threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) class: u32,
+    pub(crate) anchor: u32,
+    pub(crate) score: f32,
+}
+
+/// Collects every allowed class whose probability is above `threshold`; the background (0) is none.
+///
+/// `logits` has `classes` values an anchor. The exponentials of an anchor are summed only where its best
+/// class can reach the threshold, so that the many anchors on background cost little.
+pub(crate) fn candidates(logits: &[f32], allowed: &[bool], threshold: f32, into: &mut Vec<Candidate>) {
+    into.clear();
+    let classes = allowed.len();
+    // softmax(c) > t needs exp(logit_c - background) > t × (1 + …), so at least this much:
+    let margin = if threshold > 0.0 { threshold.ln() } else { f32::NEG_INFINITY };
+    for (anchor, logits) in logits.chunks_exact(classes).enumerate() {
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let best = logits[1..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if !top.is_finite() || best - top < margin {
+            continue;
+        }
+        let sum: f32 = logits.iter().map(|l| (l - top).exp()).sum();
+        for (class, (logit, allowed)) in logits.iter().zip(allowed).enumerate().skip(1) {
+            let score = (logit - top).exp() / sum;
+            if *allowed && score > threshold {
+                into.push(Candidate { class: class as u32, anchor: anchor as u32, score });
+            }
+        }
+    }
+}
+
+/// The box of an anchor and its four offsets, in units of the picture scaled by `width` and `height`.
+pub(crate) fn decode(anchor: &Anchor, deltas: &[f32; 4], width: f32, height: f32) -> BoxXyxy {
+    let cx = anchor.cx + deltas[0] * VARIANCES.0 * anchor.width;
+    let cy = anchor.cy + deltas[1] * VARIANCES.0 * anchor.height;
+    let w = anchor.width * (deltas[2] * VARIANCES.1).min(MOST_GROWTH).exp() / 2.0;
+    let h = anchor.height * (deltas[3] * VARIANCES.1).min(MOST_GROWTH).exp() / 2.0;
+    BoxXyxy { x1: (cx - w) * width, y1: (cy - h) * height, x2: (cx + w) * width, y2: (cy + h) * height }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_and_threshold() {
+        let logits = [0.0, 0.0, 0.0, 5.0, 0.0, 0.0, f32::NAN, f32::NAN, f32::NAN, 0.0, 3.0, 0.0];
+        let mut found = Vec::new();
+        candidates(&logits, &[true; 3], 0.3, &mut found);
+        let third = 1.0 / 3.0;
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[0].anchor, found[0].class), (0, 1));
+        assert!((found[0].score - third).abs() < 1e-6 && (found[1].score - third).abs() < 1e-6);
+        assert_eq!((found[2].anchor, found[2].class), (3, 1));
+        candidates(&logits, &[true, false, true], 0.3, &mut found);
+        assert_eq!(found.len(), 1);
+        candidates(&logits, &[true; 3], 0.0, &mut found);
+        assert_eq!(found.len(), 6);
+    }
+
+    #[test]
+    fn boxes() {
+        let anchor = Anchor { cx: 0.5, cy: 0.5, width: 0.2, height: 0.4 };
+        let whole = decode(&anchor, &[0.0; 4], 100.0, 50.0);
+        let close = |a: f32, b: f32| (a - b).abs() < 1e-4;
+        assert!(
+            close(whole.x1, 40.0) && close(whole.y1, 15.0) && close(whole.x2, 60.0) && close(whole.y2, 35.0)
+        );
+        let moved = decode(&anchor, &[1.0, 0.0, 2f32.ln() / 0.2, 0.0], 100.0, 50.0);
+        assert!(close(moved.x1, 32.0) && close(moved.x2, 72.0));
+        assert!(decode(&anchor, &[0.0, 0.0, f32::MAX, 0.0], 100.0, 50.0).x2.is_finite());
+    }
+}

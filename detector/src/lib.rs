@@ -1,0 +1,33 @@
+//! SSDLite object detection with MobileNeXt and its relatives: sources of frames, the pipeline from a frame
+//! to detections, drawing and recording.
+//!
+//! ```
+//! use sandglass_detector::{Detector, Device, Frame};
+//!
+//! # let frame = Frame::rgb8(32, 24, vec![0; 32 * 24 * 3])?;
+//! let detector = Detector::builder().backbone("mobilenext-1.0").device(Device::Cpu).build()?;
+//! let detections = detector.detect(&frame)?;
+//! # assert!(detections.timing.total().as_nanos() > 0);
+//! # Ok::<(), sandglass_detector::Error>(())
+//! ```
+
+pub mod anchors;
+mod decode;
+mod detections;
+mod error;
+mod frame;
+pub mod heads;
+#[cfg(feature = "import")]
+pub mod import;
+pub mod models;
+mod nms;
+mod pipeline;
+mod preprocess;
+pub mod record;
+pub mod source;
+
+pub use detections::{BoxXyxy, Detection, Detections, Timing};
+pub use error::Error;
+pub use frame::{Frame, MAX_SIDE};
+pub use pipeline::{ClassFilter, Detector, DetectorBuilder, Device, Settings};
+pub use sandglass_backbone as backbone;

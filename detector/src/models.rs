@@ -1,0 +1,158 @@
+//! The detectors there are: which backbones, which of them have trained weights, what is known of them.
+
+use std::sync::Arc;
+
+use sandglass_backbone::{Backbone, ModelInfo, Normalisation, Weights};
+
+use crate::error::Error;
+use crate::heads::{INPUT_SIZE, ssdlite};
+
+/// The backbone of the default detector.
+pub const DEFAULT: &str = "mobilenet-v2-1.0";
+
+/// The classes of Pascal VOC in the order of the networks' outputs; 0 is the background.
+pub const VOC_CLASSES: [&str; 21] = [
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+];
+
+/// What the anchors of `anchors.rs` are called in a weights file.
+pub(crate) const ANCHORS: &str = "voc320";
+
+/// Weights that come inside the program.
+struct Embedded {
+    backbone: &'static str,
+    bytes: &'static [u8],
+    /// 11-point mAP on VOC2007 test as `sandglass-eval` measured it, 0 to 1; see assets/MODELS.md.
+    map: f64,
+}
+
+#[cfg(feature = "embedded-weights")]
+const EMBEDDED: &[Embedded] = &[Embedded {
+    backbone: DEFAULT,
+    bytes: include_bytes!("../../assets/weights/ssdlite-mobilenet-v2-1.0.safetensors"),
+    map: MEASURED_MAP,
+}];
+#[cfg(not(feature = "embedded-weights"))]
+const EMBEDDED: &[Embedded] = &[];
+
+/// What `sandglass-eval --voc VOC2007 --split test` printed for the embedded weights.
+#[cfg(feature = "embedded-weights")]
+const MEASURED_MAP: f64 = 0.5303;
+
+/// One detector as a list shows it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The backbone's name, such as `mobilenext-1.0-id2`.
+    pub name: String,
+    /// The family as a text writes it, such as `MobileNeXt`.
+    pub family: &'static str,
+    /// Trained values in the whole detector, 21 classes.
+    pub parameters: usize,
+    /// Multiply-adds for one picture of 320×320.
+    pub multiply_adds: usize,
+    /// Whether trained weights come with the program.
+    pub trained: bool,
+    /// 11-point mAP on VOC2007 test, 0 to 1, where it was measured.
+    pub map: Option<f64>,
+}
+
+/// Every detector that can be asked for by name.
+#[must_use]
+pub fn all() -> Vec<Model> {
+    let model = |backbone: Backbone| {
+        let name = backbone.to_string();
+        let network = ssdlite(&backbone, VOC_CLASSES.len());
+        let embedded = EMBEDDED.iter().find(|e| e.backbone == name);
+        Model {
+            family: backbone.family().title,
+            parameters: network.parameter_count(),
+            multiply_adds: network.multiply_adds(INPUT_SIZE, INPUT_SIZE).unwrap_or(0),
+            trained: embedded.is_some(),
+            map: embedded.map(|e| e.map),
+            name,
+        }
+    };
+    Backbone::all().map(model).collect()
+}
+
+/// What a detector with Pascal VOC's classes says of itself when its weights say nothing.
+#[must_use]
+pub fn voc_info(backbone: Backbone, normalisation: Normalisation) -> ModelInfo {
+    ModelInfo {
+        backbone,
+        classes: VOC_CLASSES.map(String::from).to_vec(),
+        input_size: INPUT_SIZE,
+        normalisation,
+        anchors: ANCHORS.into(),
+    }
+}
+
+/// The weights that come with the program for a backbone, or untrained ones.
+pub(crate) fn weights(backbone: &Backbone) -> Result<(Weights, ModelInfo), Error> {
+    let name = backbone.to_string();
+    match EMBEDDED.iter().find(|e| e.backbone == name) {
+        Some(embedded) => {
+            let weights = Weights::from_bytes(&format!("embedded weights of {name}"), embedded.bytes)?;
+            let info = weights.info()?;
+            Ok((weights, info))
+        }
+        None => {
+            let weights = Weights::untrained(&ssdlite(backbone, VOC_CLASSES.len()));
+            Ok((weights, voc_info(backbone.clone(), Normalisation::SSDLITE)))
+        }
+    }
+}
+
+/// Class names, shared by all detections.
+pub(crate) fn labels(info: &ModelInfo) -> Arc<[Arc<str>]> {
+    info.classes.iter().map(|name| Arc::from(name.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_the_papers() {
+        let models = all();
+        let counts = |name: &str| {
+            let model = models.iter().find(|m| m.name == name).unwrap();
+            (model.parameters, model.multiply_adds)
+        };
+        assert_eq!(counts("mobilenext-1.0"), (3_476_308, 708_726_528));
+        assert_eq!(counts("mobilenet-v2-1.0"), (3_425_988, 682_447_872));
+    }
+
+    #[cfg(feature = "embedded-weights")]
+    #[test]
+    fn embedded_weights_fit_and_say_what_they_are() {
+        for model in all().into_iter().filter(|m| m.trained) {
+            let backbone: Backbone = model.name.parse().unwrap();
+            let (weights, info) = weights(&backbone).unwrap();
+            assert_eq!(info.backbone, backbone);
+            assert_eq!(info.classes, VOC_CLASSES);
+            assert_eq!((info.input_size, info.anchors.as_str()), (INPUT_SIZE, ANCHORS));
+            weights.check(&ssdlite(&backbone, info.classes.len())).unwrap();
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! The pipeline: a frame in, detections out.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use sandglass_backbone::{Backbone, CpuEngine, Engine, ModelInfo, Plan, Weights};
+
+use crate::anchors::{Anchor, anchors};
+use crate::decode::{Candidate, candidates, decode};
+use crate::detections::{Detection, Detections, Timing};
+use crate::error::Error;
+use crate::frame::Frame;
+use crate::heads::{BOX_DELTAS, CLASS_LOGITS, INPUT_SIZE, ssdlite};
+use crate::models;
+use crate::nms::{Scored, by_score, suppress};
+use crate::preprocess::Preprocessor;
+
+/// What the network runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The fastest that is there; today the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The NVIDIA GPU of this number. This version has no engine for it: building fails and says so.
+    Cuda(usize),
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match (text, text.strip_prefix("cuda:").map(str::parse)) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            ("cuda", _) => Ok(Self::Cuda(0)),
+            (_, Some(Ok(number))) => Ok(Self::Cuda(number)),
+            _ => Err(Error::Device(format!("{text:?} is no device; there are auto, cpu, cuda and cuda:N"))),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// Which classes are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClassFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// These, by name.
+    Only(Vec<String>),
+    /// All but these.
+    Except(Vec<String>),
+}
+
+/// What can be changed from one frame to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Detections of this score or below are left out; 0 to 1.
+    pub score_threshold: f32,
+    /// A box goes when it overlaps a better one of its class by more than this IoU; 0 to 1.
+    pub iou_threshold: f32,
+    /// The most detections of a frame, at least 1.
+    pub max_detections: usize,
+    /// The best so many boxes of each class enter the suppression, so that a flood of low scores stays
+    /// cheap; at least 1.
+    pub candidates_per_class: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { score_threshold: 0.3, iou_threshold: 0.45, max_detections: 100, candidates_per_class: 200 }
+    }
+}
+
+impl Settings {
+    /// Whether every setting is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is not.
+    pub fn check(&self) -> Result<(), Error> {
+        for (name, value) in
+            [("score threshold", self.score_threshold), ("IoU threshold", self.iou_threshold)]
+        {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::Setting { name, value: value.to_string(), expected: "between 0 and 1" });
+            }
+        }
+        for (name, value) in
+            [("max detections", self.max_detections), ("candidates per class", self.candidates_per_class)]
+        {
+            if value == 0 {
+                return Err(Error::Setting { name, value: value.to_string(), expected: "at least 1" });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Collects what a [`Detector`] needs; see [`Detector::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct DetectorBuilder {
+    backbone: Option<String>,
+    weights: Option<PathBuf>,
+    device: Device,
+    threads: usize,
+    settings: Settings,
+    classes: ClassFilter,
+}
+
+impl DetectorBuilder {
+    /// The backbone by name, such as `mobilenext-1.0` ([`models::all`] lists them). Not needed where the
+    /// weights say it; [`models::DEFAULT`] without either.
+    pub fn backbone(mut self, name: impl Into<String>) -> Self {
+        self.backbone = Some(name.into());
+        self
+    }
+
+    /// A safetensors file with the weights, instead of those that come with the program.
+    pub fn weights(mut self, path: impl Into<PathBuf>) -> Self {
+        self.weights = Some(path.into());
+        self
+    }
+
+    /// What the network runs on.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Threads that work on one frame; 0, the default, for one a processor.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Detections of this score or below are left out; 0 to 1, at first 0.3.
+    pub fn score_threshold(mut self, threshold: f32) -> Self {
+        self.settings.score_threshold = threshold;
+        self
+    }
+
+    /// A box goes when it overlaps a better one of its class by more than this; 0 to 1, at first 0.45.
+    pub fn iou_threshold(mut self, threshold: f32) -> Self {
+        self.settings.iou_threshold = threshold;
+        self
+    }
+
+    /// The most detections of a frame, at first 100.
+    pub fn max_detections(mut self, count: usize) -> Self {
+        self.settings.max_detections = count;
+        self
+    }
+
+    /// All settings at once.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Which classes are looked for.
+    pub fn classes(mut self, classes: ClassFilter) -> Self {
+        self.classes = classes;
+        self
+    }
+
+    /// Loads the weights and makes the network ready.
+    ///
+    /// # Errors
+    /// [`Error`] where the backbone or a class is unknown, the weights cannot be read or do not fit, a
+    /// setting is out of range, or the device is not there.
+    pub fn build(self) -> Result<Detector, Error> {
+        self.settings.check()?;
+        if let Device::Cuda(_) = self.device {
+            let reason = "this version has no CUDA engine; choose the device cpu or auto";
+            return Err(Error::Device(reason.into()));
+        }
+        let network = Loaded::new(self.backbone.as_deref(), self.weights.as_deref(), self.threads)?;
+        let mut detector = Detector {
+            settings: self.settings,
+            classes: ClassFilter::All,
+            allowed: vec![true; network.labels.len()],
+            threads: self.threads,
+            anchors: anchors(),
+            network,
+        };
+        detector.set_classes(self.classes)?;
+        Ok(detector)
+    }
+}
+
+/// Finds objects in frames. Made by [`Detector::builder`]; one may be shared between threads, which then
+/// take turns.
+///
+/// ```
+/// use sandglass_detector::{Detector, Device, Frame};
+///
+/// let detector = Detector::builder().backbone("mobilenext-0.35").device(Device::Cpu).build()?;
+/// let frame = Frame::rgb8(64, 48, vec![128; 64 * 48 * 3])?;
+/// let detections = detector.detect(&frame)?;
+/// for found in &detections.items {
+///     println!("{} {:.2} {:?}", found.label, found.score, found.bounds);
+/// }
+/// # Ok::<(), sandglass_detector::Error>(())
+/// ```
+pub struct Detector {
+    settings: Settings,
+    classes: ClassFilter,
+    /// By class, whether it is looked for.
+    allowed: Vec<bool>,
+    threads: usize,
+    anchors: Vec<Anchor>,
+    network: Loaded,
+}
+
+/// A network with its weights, ready to run.
+struct Loaded {
+    backbone: Backbone,
+    labels: Arc<[Arc<str>]>,
+    trained: bool,
+    description: String,
+    work: Mutex<Work>,
+}
+
+/// What one frame at a time uses.
+struct Work {
+    preprocessor: Preprocessor,
+    engine: Box<dyn Engine>,
+    candidates: Vec<Candidate>,
+    scored: Vec<Scored>,
+    kept: Vec<Scored>,
+    /// Candidates met so far, by class.
+    met: Vec<usize>,
+}
+
+impl Loaded {
+    fn new(backbone: Option<&str>, weights: Option<&Path>, threads: usize) -> Result<Self, Error> {
+        let asked = backbone.map(str::parse::<Backbone>).transpose()?;
+        let (weights, info) = match weights {
+            Some(path) => {
+                let weights = Weights::open(path)?;
+                let info = detector_info(&weights, path, asked.as_ref())?;
+                (weights, info)
+            }
+            None => models::weights(&match asked {
+                Some(backbone) => backbone,
+                None => models::DEFAULT.parse()?,
+            })?,
+        };
+        let network = ssdlite(&info.backbone, info.classes.len());
+        let engine = CpuEngine::new(Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE)?, threads)?;
+        let work = Work {
+            preprocessor: Preprocessor::new(INPUT_SIZE, info.normalisation),
+            candidates: Vec::new(),
+            scored: Vec::new(),
+            kept: Vec::new(),
+            met: vec![0; info.classes.len()],
+            engine: Box::new(engine),
+        };
+        Ok(Self {
+            labels: models::labels(&info),
+            backbone: info.backbone,
+            trained: weights.is_trained(),
+            description: work.engine.describe(),
+            work: Mutex::new(work),
+        })
+    }
+}
+
+/// What a file says of itself, where that makes a detector of the backbone asked for.
+fn detector_info(weights: &Weights, path: &Path, asked: Option<&Backbone>) -> Result<ModelInfo, Error> {
+    let refuse = |reason: String| Error::Model { path: path.to_owned(), reason };
+    let info = weights.info()?;
+    match asked {
+        Some(asked) if *asked != info.backbone => {
+            return Err(refuse(format!("these are weights of {}, not of {asked}", info.backbone)));
+        }
+        _ => {}
+    }
+    if info.anchors != models::ANCHORS || info.input_size != INPUT_SIZE || info.classes.len() < 2 {
+        return Err(refuse(format!(
+            "a detector with the anchors {} of input size {INPUT_SIZE} was expected; this has the anchors {:?}, \
+             input size {} and {} classes",
+            models::ANCHORS,
+            info.anchors,
+            info.input_size,
+            info.classes.len()
+        )));
+    }
+    Ok(info)
+}
+
+impl Detector {
+    /// Begins with the default backbone, its weights, all processors.
+    pub fn builder() -> DetectorBuilder {
+        DetectorBuilder::default()
+    }
+
+    /// Finds the objects of a frame, best score first. Boxes are in the frame's pixels.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where a setting was changed to something out of range.
+    pub fn detect(&self, frame: &Frame) -> Result<Detections, Error> {
+        self.settings.check()?;
+        // A thread that panicked has left nothing that the next frame reads.
+        let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let Work { preprocessor, engine, candidates: found, scored, kept, met } = &mut *work;
+        let begin = Instant::now();
+        let input = preprocessor.run(frame);
+        let prepared = Instant::now();
+        engine.run(input)?;
+        let computed = Instant::now();
+
+        let Settings { score_threshold, iou_threshold, max_detections, candidates_per_class } = self.settings;
+        candidates(engine.output(CLASS_LOGITS), &self.allowed, score_threshold, found);
+        let deltas = engine.output(BOX_DELTAS).as_chunks::<4>().0;
+        let (width, height) = (frame.width() as f32, frame.height() as f32);
+        scored.clear();
+        scored.extend(found.iter().filter_map(|c| {
+            let at = c.anchor as usize;
+            let bounds = decode(self.anchors.get(at)?, deltas.get(at)?, width, height);
+            Some(Scored { class: c.class, anchor: c.anchor, score: c.score, bounds })
+        }));
+        scored.sort_unstable_by(by_score);
+        met.fill(0);
+        scored.retain(|s| {
+            let met = &mut met[s.class as usize];
+            *met += 1;
+            *met <= candidates_per_class
+        });
+        suppress(scored, iou_threshold, max_detections, kept);
+        let items = kept.iter().filter_map(|k| {
+            let class_id = k.class as usize;
+            let label = Arc::clone(self.network.labels.get(class_id)?);
+            Some(Detection { label, class_id, score: k.score, bounds: k.bounds })
+        });
+        let items = items.collect();
+        let timing = Timing {
+            preprocess: prepared - begin,
+            network: computed - prepared,
+            postprocess: computed.elapsed(),
+        };
+        Ok(Detections { items, width: frame.width(), height: frame.height(), timing })
+    }
+
+    /// Finds the objects of several frames, in their order.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`].
+    pub fn detect_batch(&self, frames: &[Frame]) -> Result<Vec<Detections>, Error> {
+        frames.iter().map(|frame| self.detect(frame)).collect()
+    }
+
+    /// Changes the network; settings and classes stay. Where it fails, the old one stays, too.
+    ///
+    /// # Errors
+    /// As [`DetectorBuilder::build`].
+    pub fn switch_backbone(&mut self, name: &str, weights: Option<&Path>) -> Result<(), Error> {
+        let network = Loaded::new(Some(name), weights, self.threads)?;
+        let allowed = allowed(&self.classes, &network.labels)?;
+        (self.network, self.allowed) = (network, allowed);
+        Ok(())
+    }
+
+    /// The settings in use.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The settings, to change from the next frame on.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Changes which classes are looked for.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] where the network does not know one of them.
+    pub fn set_classes(&mut self, classes: ClassFilter) -> Result<(), Error> {
+        self.allowed = allowed(&classes, &self.network.labels)?;
+        self.classes = classes;
+        Ok(())
+    }
+
+    /// All class names by number; 0 is the background.
+    #[must_use]
+    pub fn classes(&self) -> &[Arc<str>] {
+        &self.network.labels
+    }
+
+    /// The backbone in use.
+    #[must_use]
+    pub fn backbone(&self) -> &Backbone {
+        &self.network.backbone
+    }
+
+    /// Whether the weights were ever trained. Without that, detections mean nothing.
+    #[must_use]
+    pub fn is_trained(&self) -> bool {
+        self.network.trained
+    }
+
+    /// What the network runs on, for people: `CPU, AVX2, 2 threads`.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        &self.network.description
+    }
+}
+
+/// By class, whether a filter lets it through.
+fn allowed(filter: &ClassFilter, labels: &[Arc<str>]) -> Result<Vec<bool>, Error> {
+    let (names, listed) = match filter {
+        ClassFilter::All => return Ok(vec![true; labels.len()]),
+        ClassFilter::Only(names) => (names, true),
+        ClassFilter::Except(names) => (names, false),
+    };
+    let mut allowed = vec![!listed; labels.len()];
+    for name in names {
+        let class = labels.iter().skip(1).position(|label| **label == **name).map(|i| i + 1);
+        let class = class.ok_or_else(|| Error::UnknownClass {
+            name: name.clone(),
+            known: labels.iter().skip(1).map(|l| &**l).collect::<Vec<_>>().join(", "),
+        })?;
+        allowed[class] = listed;
+    }
+    Ok(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(width: u32, height: u32) -> Frame {
+        let pixels = (0..width * height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        Frame::rgb8(width, height, pixels).unwrap()
+    }
+
+    #[test]
+    fn settings_are_checked_and_obeyed() {
+        assert!(Detector::builder().score_threshold(1.5).build().is_err());
+        assert!(Detector::builder().iou_threshold(f32::NAN).build().is_err());
+        assert!(Detector::builder().max_detections(0).build().is_err());
+        assert!(matches!(Detector::builder().device(Device::Cuda(0)).build(), Err(Error::Device(_))));
+        let builder = Detector::builder().backbone("mobilenext-0.35").threads(1).score_threshold(0.0);
+        let mut detector = builder.max_detections(7).build().unwrap();
+        assert!(!detector.is_trained());
+        let all = detector.detect(&noise(33, 21)).unwrap();
+        assert_eq!(all.items.len(), 7);
+        assert!(all.items.is_sorted_by(|a, b| a.score >= b.score));
+        detector.set_classes(ClassFilter::Only(vec!["cat".into()])).unwrap();
+        let cats = detector.detect(&noise(33, 21)).unwrap();
+        assert!(!cats.items.is_empty() && cats.items.iter().all(|d| &*d.label == "cat" && d.class_id == 8));
+        detector.set_classes(ClassFilter::Except(vec!["cat".into()])).unwrap();
+        assert!(detector.detect(&noise(33, 21)).unwrap().items.iter().all(|d| &*d.label != "cat"));
+        let unknown = detector.set_classes(ClassFilter::Only(vec!["unicorn".into()])).unwrap_err();
+        assert!(unknown.to_string().contains("unicorn") && unknown.to_string().contains("tvmonitor"));
+        assert!(detector.set_classes(ClassFilter::Only(vec!["background".into()])).is_err());
+        detector.settings_mut().score_threshold = -1.0;
+        assert!(detector.detect(&noise(33, 21)).is_err());
+    }
+
+    #[test]
+    fn switching_keeps_everything_else() {
+        let classes = ClassFilter::Only(vec!["dog".into()]);
+        let builder = Detector::builder().backbone("mobilenext-0.35").threads(1).classes(classes);
+        let mut detector = builder.score_threshold(0.0).build().unwrap();
+        assert!(detector.switch_backbone("mobilenext-9", None).is_err());
+        assert_eq!(detector.backbone().to_string(), "mobilenext-0.35");
+        detector.switch_backbone("mobilenet-v1-0.25", None).unwrap();
+        assert_eq!(detector.backbone().to_string(), "mobilenet-v1-0.25");
+        let found = detector.detect(&noise(9, 9)).unwrap().items;
+        assert!(!found.is_empty() && found.iter().all(|d| &*d.label == "dog"));
+    }
+
+    #[test]
+    fn a_batch_is_frame_after_frame() {
+        let builder = Detector::builder().backbone("mobilenet-v1-0.25").threads(2).score_threshold(0.0);
+        let detector = builder.build().unwrap();
+        let frames = [noise(40, 30), noise(1, 1), noise(40, 30)];
+        let batch = detector.detect_batch(&frames).unwrap();
+        assert_eq!(batch[0].items, batch[2].items);
+        assert_eq!(batch[1].items, detector.detect(&frames[1]).unwrap().items);
+    }
+
+    #[test]
+    fn devices() {
+        for (text, device) in [("auto", Device::Auto), ("cpu", Device::Cpu), ("cuda", Device::Cuda(0))] {
+            assert_eq!(text.parse::<Device>().unwrap(), device);
+        }
+        assert_eq!("cuda:3".parse::<Device>().unwrap().to_string(), "cuda:3");
+        assert!("cuda:x".parse::<Device>().is_err() && "gpu".parse::<Device>().is_err());
+    }
+}

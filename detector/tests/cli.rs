@@ -1,0 +1,140 @@
+//! `sandglass-detect` as a person or a script uses it.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![cfg(all(feature = "cli", feature = "embedded-weights"))]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo").join(name)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sandglass-detect")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn json_has_the_documented_form() {
+    let cat = demo("chelsea.jpg");
+    let output = run(&[path(&cat), "--json", "-", "--threads", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+    assert_eq!(record["source"], path(&cat));
+    assert_eq!((&record["width"], &record["height"]), (&451.into(), &300.into()));
+    assert_eq!(record["backbone"], "mobilenet-v2-1.0");
+    let best = &record["detections"][0];
+    assert_eq!((&best["label"], &best["class_id"]), (&"cat".into(), &8.into()));
+    assert!(best["score"].as_f64().unwrap() > 0.5 && best["box"].as_array().unwrap().len() == 4);
+    for stage in ["preprocess", "network", "postprocess", "total"] {
+        assert!(record["timing_ms"][stage].as_f64().unwrap() >= 0.0);
+    }
+}
+
+#[test]
+fn one_bad_picture_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(demo("chelsea.jpg"), folder.path().join("a.jpg")).unwrap();
+    std::fs::write(folder.path().join("b.jpg"), b"no picture").unwrap();
+    std::fs::copy(demo("astronaut.jpg"), folder.path().join("c.jpg")).unwrap();
+    let (lines, save) = (folder.path().join("found.jsonl"), folder.path().join("out"));
+    let missing = folder.path().join("missing.jpg");
+    let output = run(&[path(folder.path()), path(&missing), "--json", path(&lines), "--save", path(&save)]);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("b.jpg") && errors.contains("missing.jpg"), "{errors}");
+    assert_eq!(std::fs::read_to_string(&lines).unwrap().lines().count(), 2);
+    for name in ["a.jpg", "c.jpg"] {
+        let saved = image::open(save.join(name)).unwrap();
+        let original = image::open(folder.path().join(name)).unwrap();
+        assert_eq!((saved.width(), saved.height()), (original.width(), original.height()));
+    }
+    assert!(!save.join("b.jpg").exists());
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_says_what_is_right() {
+    let cat = demo("chelsea.jpg");
+    for (arguments, expected) in [
+        (vec![], "SOURCE"),
+        (vec!["--backbone", "resnet"], "mobilenext-1.0"),
+        (vec!["--score-threshold", "7"], "between 0 and 1"),
+        (vec!["--classes", "unicorn"], "tvmonitor"),
+        (vec!["--device", "cuda"], "no CUDA engine"),
+        (vec!["--device", "gpu"], "cuda:N"),
+        (vec!["--weights", "/no/such.safetensors"], "/no/such.safetensors"),
+    ] {
+        let mut all = arguments.clone();
+        if !arguments.is_empty() {
+            all.push(path(&cat));
+        }
+        let output = run(&all);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(expected), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn untrained_backbones_say_so() {
+    let output = run(&[path(&demo("chelsea.jpg")), "--backbone", "mobilenext-0.35", "--max-detections", "1"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("untrained"));
+    let models = text(&run(&["models"]).stdout);
+    let row = |name: &str| models.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+    assert!(row("mobilenext-1.0 ").contains("untrained") && row("mobilenext-1.0 ").contains("3.48 M"));
+    assert!(row("mobilenet-v2-1.0 ").contains(" trained"));
+}
+
+#[test]
+fn classes_can_be_chosen_and_left_out() {
+    let cat = demo("chelsea.jpg");
+    let found = |classes: &str| text(&run(&[path(&cat), classes]).stdout);
+    assert!(found("--classes=cat,dog").contains("cat"));
+    assert!(!found("--classes=-cat").contains("cat 0"));
+}
+
+#[test]
+fn bench_has_the_documented_form() {
+    let arguments =
+        ["bench", "--backbone", "mobilenet-v1-0.25", "--threads", "1", "--frames", "3", "--warmup", "1"];
+    let output = run(&[&arguments[..], &["--json", "-"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let record: Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+    assert_eq!((&record["backbone"], &record["threads"]), (&"mobilenet-v1-0.25".into(), &1.into()));
+    assert_eq!(record["frames"], 3);
+    for stage in ["preprocess", "network", "postprocess", "total"] {
+        let percentiles =
+            ["p50_ms", "p90_ms", "p99_ms"].map(|p| record["stages"][stage][p].as_f64().unwrap());
+        assert!(percentiles.is_sorted());
+    }
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn the_demo_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, lines) = (folder.path().join("out.mp4"), folder.path().join("out.jsonl"));
+    let arguments =
+        ["demo", "--record", path(&target), "--json", path(&lines), "--backbone", "mobilenet-v1-0.25"];
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let frames = std::fs::read_to_string(&lines).unwrap().lines().count();
+    let mut recorded = sandglass_detector::source::open(path(&target)).unwrap();
+    let mut count = 0;
+    while recorded.next_frame().unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!((count, frames), (360, 360));
+    let again = run(&arguments);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("out.mp4"), "{}", text(&again.stderr));
+}

@@ -1,0 +1,200 @@
+//! Average precision, as `VOCevaldet.m` (2007: 11-point) and `VOCap.m` (2012: all-point) of the
+//! devkits compute it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::detections::{Detection, Detections};
+use crate::error::Error;
+use crate::ground_truth::Dataset;
+use crate::matching::{ClassObject, ClassObjects, Outcome, match_class};
+
+/// Precision against recall along the detections of a class by falling score.
+///
+/// Ignored detections have no place in it. So precision is always defined, and the leading ones,
+/// before which nothing was counted, cannot enter a maximum.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curve {
+    /// The part of the objects found so far, 0 to 1, never falling.
+    pub recall: Vec<f64>,
+    /// The part of the counted detections that were hits, 0 to 1.
+    pub precision: Vec<f64>,
+}
+
+impl Curve {
+    /// The curve of `outcomes`, by falling score, over `npos` objects to be found; empty where there
+    /// are none.
+    #[must_use]
+    pub fn new(outcomes: impl IntoIterator<Item = Outcome>, npos: usize) -> Self {
+        let mut curve = Self::default();
+        if npos == 0 {
+            return curve;
+        }
+        let (mut hits, mut counted) = (0_u64, 0_u64);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Ignored => continue,
+                Outcome::TruePositive => hits += 1,
+                Outcome::FalsePositive => {}
+            }
+            counted += 1;
+            curve.recall.push(hits as f64 / npos as f64);
+            curve.precision.push(hits as f64 / counted as f64);
+        }
+        curve
+    }
+
+    /// Average precision over 11 levels of recall, 0 to 1 (VOC2007): the mean over 0, 0.1 … 1 of the
+    /// largest precision at a recall of that level or more.
+    ///
+    /// The levels are the products `i * 0.1` in f64, as the devkit's loop makes them: a recall of
+    /// exactly 3/10, 6/10 or 7/10 stays below its level by the last bit. Eleven terms of 1/11 can add
+    /// up to 1.0000000000000002.
+    #[must_use]
+    pub fn ap_11_point(&self) -> f64 {
+        let largest = self.envelope();
+        (0..=10_u8).fold(0.0, |sum, i| {
+            let level = f64::from(i) * 0.1;
+            let first = self.recall.partition_point(|&r| r < level);
+            sum + largest.get(first).copied().unwrap_or(0.0) / 11.0
+        })
+    }
+
+    /// Average precision over all points, 0 to 1 (VOC2010 and later): the area under the curve once
+    /// precision has been made non-increasing.
+    #[must_use]
+    pub fn ap_all_point(&self) -> f64 {
+        let mut before = 0.0;
+        self.recall.iter().zip(self.envelope()).fold(0.0, |area, (&recall, precision)| {
+            let step = recall - before;
+            before = recall;
+            // A step of 0 adds 0, whatever the precision.
+            area + step * precision
+        })
+    }
+
+    /// At each point the largest precision there or later.
+    fn envelope(&self) -> Vec<f64> {
+        let mut envelope = self.precision.clone();
+        let mut largest = 0.0_f64;
+        for precision in envelope.iter_mut().rev() {
+            largest = largest.max(*precision);
+            *precision = largest;
+        }
+        envelope
+    }
+}
+
+/// The score of one class.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ClassReport {
+    /// 11-point average precision, 0 to 1; `None` where `npos` is 0.
+    pub ap_11_point: Option<f64>,
+    /// All-point average precision, 0 to 1; `None` where `npos` is 0.
+    pub ap_all_point: Option<f64>,
+    /// Objects to be found: those that are not difficult, over all images of the set.
+    pub npos: usize,
+    /// Detections that found an object first.
+    pub tp: usize,
+    /// Detections that found nothing or an object that was found already.
+    pub fp: usize,
+    /// Detections that found a difficult object.
+    pub ignored: usize,
+}
+
+/// The score of a set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// The overlap that makes a detection a hit, 0 to 1.
+    pub iou: f64,
+    /// Images in the set.
+    pub images: usize,
+    /// Mean of the classes' 11-point average precision, 0 to 1, over the classes with `npos` above 0;
+    /// `None` where there is no such class.
+    pub map_11_point: Option<f64>,
+    /// Mean of the classes' all-point average precision, likewise.
+    pub map_all_point: Option<f64>,
+    /// Every class with an object or with a place among the detections, by name.
+    pub per_class: BTreeMap<String, ClassReport>,
+}
+
+/// Scores detections against a set: a detection counts as a hit where [`iou_inclusive`] is `iou` or
+/// more (VOC: 0.5).
+///
+/// Matching follows [`matching`](crate::matching), the curves follow [`Curve`]. The means leave out
+/// classes without an object to be found, for which the devkit's code has no answer either (it
+/// gives 0 in 2007, NaN in 2012).
+///
+/// [`iou_inclusive`]: crate::iou_inclusive
+///
+/// # Errors
+/// [`Error::Threshold`] where `iou` is not in 0 to 1, [`Error::UnknownImage`] where a detection names
+/// an image that is not in the set.
+pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report, Error> {
+    if !(0.0..=1.0).contains(&iou) {
+        return Err(Error::Threshold(iou));
+    }
+    let mut objects: BTreeMap<&str, Vec<ClassObject>> = BTreeMap::new();
+    for (image, content) in truth.images().iter().enumerate() {
+        for object in &content.objects {
+            let Some(class) = truth.classes().get(object.class) else { continue };
+            let (bounds, difficult) = (object.bounds, object.difficult);
+            objects.entry(class).or_default().push(ClassObject { image, bounds, difficult });
+        }
+    }
+    // Each distinct image name is looked up once, however many detections name it.
+    let images: Vec<Option<usize>> = found.images().iter().map(|id| truth.image_index(id)).collect();
+    let names: BTreeSet<&str> = truth.classes().iter().chain(found.classes()).map(String::as_str).collect();
+    let mut per_class = BTreeMap::new();
+    for name in names {
+        let objects = ClassObjects::new(objects.remove(name).unwrap_or_default());
+        let detections = renumbered(name, found, &images, truth.images().len())?;
+        per_class.insert(name.to_owned(), score_class(&objects, &detections, iou));
+    }
+    Ok(Report {
+        iou,
+        images: truth.images().len(),
+        map_11_point: mean(per_class.values().filter_map(|c| c.ap_11_point)),
+        map_all_point: mean(per_class.values().filter_map(|c| c.ap_all_point)),
+        per_class,
+    })
+}
+
+/// The detections of a class with images numbered as in the set.
+fn renumbered(
+    class: &str,
+    found: &Detections,
+    images: &[Option<usize>],
+    count: usize,
+) -> Result<Vec<Detection>, Error> {
+    let renumber = |d: &Detection| match images.get(d.image) {
+        Some(Some(image)) => Ok(Detection { image: *image, ..*d }),
+        _ => Err(Error::UnknownImage {
+            class: class.to_owned(),
+            image: found.images().get(d.image).cloned().unwrap_or_default(),
+            images: count,
+        }),
+    };
+    found.of_class(class).iter().map(renumber).collect()
+}
+
+fn score_class(objects: &ClassObjects, detections: &[Detection], iou: f64) -> ClassReport {
+    let npos = objects.counted();
+    let matches = match_class(objects, detections, iou);
+    let count = |outcome| matches.iter().filter(|m| m.outcome == outcome).count();
+    let curve = Curve::new(matches.iter().map(|m| m.outcome), npos);
+    ClassReport {
+        ap_11_point: (npos > 0).then(|| curve.ap_11_point()),
+        ap_all_point: (npos > 0).then(|| curve.ap_all_point()),
+        npos,
+        tp: count(Outcome::TruePositive),
+        fp: count(Outcome::FalsePositive),
+        ignored: count(Outcome::Ignored),
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}

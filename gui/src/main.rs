@@ -1,0 +1,58 @@
+//! The viewer's command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use sandglass::Options;
+
+/// Watch a video with the objects found in it.
+///
+/// Opens a window that plays the source and draws a box with a name and a score around every object.
+/// Backbone and thresholds can be changed while it runs; press ? in the window for the shortcuts.
+#[derive(Debug, Parser)]
+#[command(name = "sandglass", version, after_help = EXAMPLES)]
+struct Cli {
+    /// What to watch: a video, a picture, a folder of pictures, a pattern in quotes, or "demo"
+    #[arg(default_value = "demo")]
+    source: String,
+
+    /// The network, such as mobilenext-1.0 [default: the one used last]
+    #[arg(short, long, value_name = "NAME")]
+    backbone: Option<String>,
+
+    /// A safetensors file with weights, instead of those that come with the program
+    #[arg(short, long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// Threads that work on one frame; 0 stands for one a processor
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sandglass                                   the demo clip
+  sandglass street.mp4                        a video
+  sandglass 'photos/*.jpg'                    pictures, one after the other
+  sandglass --backbone mobilenext-1.0 demo    another network";
+
+fn main() -> anyhow::Result<()> {
+    let Cli { source, backbone, weights, threads } = Cli::parse();
+    sandglass::run(Options { source, backbone, weights, threads })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        let cli =
+            Cli::parse_from(["sandglass", "a.mp4", "--backbone", "x", "--weights", "w", "--threads", "2"]);
+        assert_eq!((cli.source.as_str(), cli.threads), ("a.mp4", 2));
+        assert_eq!(Cli::parse_from(["sandglass"]).source, "demo");
+    }
+}
