@@ -64,7 +64,7 @@ pub(crate) fn run(args: &DetectArgs, name: &str, detector: &Detector) -> Result<
             let recorder = match &mut recorder {
                 Some(recorder) => recorder,
                 none => {
-                    let options = RecorderOptions { overwrite: args.force, ..Default::default() };
+                    let options = RecorderOptions { overwrite: args.force };
                     none.insert(Recorder::create(path, &options)?)
                 }
             };
