@@ -85,7 +85,8 @@ fn unusable_files_are_named() {
     assert!(matches!(load_image(&dir.path().join("none.png")), Err(Error::Io { .. })));
 
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
-    let noisy = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y) as u8, (x * 7 ^ y * 13) as u8, (x * x) as u8]));
+    let noisy =
+        RgbImage::from_fn(64, 64, |x, y| Rgb([(x * y) as u8, ((x * 7) ^ (y * 13)) as u8, (x * x) as u8]));
     for format in [Bmp, Gif, Jpeg, Png, Tiff, WebP] {
         let whole = encoded(noisy.clone(), format);
         for part in [whole.len() / 2, whole.len() * 9 / 10, 30] {
