@@ -1,0 +1,53 @@
+//! An engine allocates nothing after its first frame.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sandglass_backbone::{Backbone, CpuEngine, Engine, InstructionSet, Plan, Weights};
+
+/// The system's allocator, counting the calls of all threads.
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: as the caller vouches.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller vouches.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// One test alone: another one beside it would be counted, too.
+#[test]
+fn no_frame_after_the_first_allocates() {
+    for name in ["mobilenext-0.35-id2", "mobilenet-v2-0.35", "mobilenet-v1-0.25"] {
+        let network = name.parse::<Backbone>().unwrap().classifier(10);
+        let weights = Weights::untrained(&network);
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+            for threads in [1, 3] {
+                let plan = Plan::new(&network, &weights, 65, 97).unwrap();
+                let mut engine = CpuEngine::with_instructions(plan, threads, set).unwrap();
+                let input = vec![0.5; 65 * 97 * 3];
+                engine.run(&input).unwrap();
+                let before = CALLS.load(Ordering::SeqCst);
+                for _ in 0..3 {
+                    engine.run(&input).unwrap();
+                }
+                let calls = CALLS.load(Ordering::SeqCst) - before;
+                assert_eq!(calls, 0, "{name}, {set}, {threads} threads");
+            }
+        }
+    }
+}
