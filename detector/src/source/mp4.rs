@@ -1,15 +1,17 @@
 //! Where the pictures of an MP4 or QuickTime file lie and when they are shown.
 //!
-//! A reader of the few boxes that matter. It is forgiving where files differ (unknown boxes are passed
-//! over) and strict where a wrong number would cost memory: every count is held against the bytes that
-//! are there before anything is allocated, and nothing of the pictures themselves is read.
+//! `mp4-atom` reads the few boxes that matter; here is what they mean together. Forgiving where files
+//! differ (other boxes are passed over) and strict where a wrong number would cost memory: every count is
+//! held against the bytes that are there before anything is allocated, and nothing of the pictures
+//! themselves is read. (`re_mp4` would do all of it, but panics on damaged sample tables.)
 
 mod boxes;
 mod samples;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use boxes::Bytes;
+use boxes::{inside, need, parts, read};
+use mp4_atom::{Avcc, Colr, Elst, Mdhd, Mvhd, Tkhd, Trex};
 use samples::{fragment, table};
 
 /// What a box cut short reads as.
@@ -28,6 +30,8 @@ pub(super) struct Sample {
     pub(super) size: u32,
     /// When it is shown, in ticks of [`Track::timescale`].
     pub(super) time: i64,
+    /// Whether decoding can start with it.
+    pub(super) key: bool,
 }
 
 /// The part of a track that is shown, in ticks of [`Track::timescale`].
@@ -59,8 +63,15 @@ pub(super) struct Track {
     /// The edit list, where it is one span of the track.
     pub(super) edit: Option<Edit>,
     id: u32,
-    /// Duration, size and flags a fragment's pictures have unless it says otherwise.
-    defaults: (u32, u32),
+    defaults: Defaults,
+}
+
+/// What a fragment's pictures have unless it says otherwise.
+#[derive(Debug, Default)]
+struct Defaults {
+    duration: u32,
+    size: u32,
+    flags: u32,
 }
 
 /// Finds the first H.264 track of the `len` bytes behind `file`; the error is a reason to show.
@@ -76,7 +87,7 @@ pub(super) fn read_track(file: &mut (impl Read + Seek + ?Sized), len: u64) -> Re
             }
         }
         match &kind {
-            b"moov" if track.is_none() => track = Some(movie(&load(file, body, end, len)?)?),
+            b"moov" if track.is_none() => track = Some(movie(&load(file, body, end, len)?, len)?),
             b"moof" => {
                 let Some(track) = track.as_mut() else { return Err(CUT.into()) };
                 // A fragment that was being written when the power went: what is before it counts.
@@ -162,20 +173,20 @@ fn foreign(file: &mut (impl Read + Seek + ?Sized)) -> String {
     }
 }
 
-fn movie(moov: &[u8]) -> Result<Track, String> {
-    let moov = Bytes(moov);
+fn movie(moov: &[u8], len: u64) -> Result<Track, String> {
     let mut refused = None;
-    for (_, trak) in moov.boxes().filter(|(kind, _)| kind == b"trak") {
-        let Some(mut hdlr) = trak.find(&[b"mdia", b"hdlr"]) else { continue };
-        hdlr.take(8)?;
-        if hdlr.array()? != *b"vide" {
+    for trak in parts(moov).filter(|part| part.kind == *b"trak") {
+        // Version, flags and four bytes that say nothing come first.
+        let handler = inside(trak.body, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12));
+        if handler != Some(b"vide") {
             continue;
         }
-        let mut stsd = trak.need(&[b"mdia", b"minf", b"stbl", b"stsd"])?;
-        stsd.take(8)?;
-        match stsd.boxes().next() {
-            Some(([b'a', b'v', b'c', b'1' | b'3'], entry)) => return h264_track(moov, trak, entry),
-            Some((kind, _)) => refused = refused.or(Some(codec_name(&kind))),
+        let stsd = inside(trak.body, &[b"mdia", b"minf", b"stbl", b"stsd"]).ok_or(CUT)?;
+        match parts(stsd.get(8..).ok_or(CUT)?).next() {
+            Some(entry) if matches!(&entry.kind, b"avc1" | b"avc3") => {
+                return h264_track(moov, trak.body, entry.body, len);
+            }
+            Some(entry) => refused = refused.or(Some(codec_name(&entry.kind))),
             None => refused = refused.or(Some("empty".into())),
         }
     }
@@ -199,99 +210,83 @@ fn codec_name(kind: &[u8; 4]) -> String {
     }
 }
 
-fn h264_track(moov: Bytes<'_>, trak: Bytes<'_>, entry: Bytes<'_>) -> Result<Track, String> {
-    let mut track = Track::default();
-    let mut mdhd = trak.need(&[b"mdia", b"mdhd"])?;
-    let (version, _) = mdhd.version()?;
-    mdhd.take(if version == 1 { 16 } else { 8 })?;
-    track.timescale = mdhd.u32()?.max(1);
-
-    let mut tkhd = trak.need(&[b"tkhd"])?;
-    let (version, _) = tkhd.version()?;
-    tkhd.take(if version == 1 { 16 } else { 8 })?;
-    track.id = tkhd.u32()?;
-    tkhd.take(if version == 1 { 28 } else { 24 })?;
-    let (a, b, _, c, d) = (tkhd.i32()?, tkhd.i32()?, tkhd.i32()?, tkhd.i32()?, tkhd.i32()?);
-    // A point (x, y) goes to (ax + cy, bx + dy). Mirrored pictures are shown as they are stored.
-    track.quarter_turns = match [a, b, c, d].map(i32::signum) {
-        [0, 1, -1, 0] => 1,
-        [-1, 0, 0, -1] => 2,
-        [0, -1, 1, 0] => 3,
-        _ => 0,
+fn h264_track(moov: &[u8], trak: &[u8], entry: &[u8], len: u64) -> Result<Track, String> {
+    let mdia = inside(trak, &[b"mdia"]).ok_or(CUT)?;
+    let tkhd = need::<Tkhd>(trak)?;
+    let m = tkhd.matrix;
+    let mut track = Track {
+        timescale: need::<Mdhd>(mdia)?.timescale.max(1),
+        id: tkhd.track_id,
+        // A point (x, y) goes to (ax + cy, bx + dy). Mirrored pictures are shown as they are stored.
+        quarter_turns: match [m.a, m.b, m.c, m.d].map(i32::signum) {
+            [0, 1, -1, 0] => 1,
+            [-1, 0, 0, -1] => 2,
+            [0, -1, 1, 0] => 3,
+            _ => 0,
+        },
+        ..Track::default()
     };
-
     // The fixed part of a visual sample entry, then its boxes.
-    let mut inside = entry;
-    inside.take(78)?;
-    parameter_sets(&mut track, inside.need(&[b"avcC"])?)?;
-    track.colour = inside.find(&[b"colr"]).and_then(|colr| colour(colr).ok().flatten());
-    if let Some(elst) = trak.find(&[b"edts", b"elst"]) {
-        let mut mvhd = moov.need(&[b"mvhd"])?;
-        let (version, _) = mvhd.version()?;
-        mvhd.take(if version == 1 { 16 } else { 8 })?;
-        track.edit = edit_list(elst, mvhd.u32()?.max(1), track.timescale)?;
+    let about = entry.get(78..).ok_or(CUT)?;
+    parameter_sets(&mut track, &need::<Avcc>(about)?)?;
+    track.colour = match read::<Colr>(about).ok().flatten() {
+        Some(Colr::Nclx { matrix_coefficients, full_range_flag, .. }) => {
+            Some((matrix_coefficients, full_range_flag))
+        }
+        Some(Colr::Nclc { matrix_coefficients, .. }) => Some((matrix_coefficients, false)),
+        _ => None,
+    };
+    if let Some(elst) =
+        inside(trak, &[b"edts"]).and_then(|edts| read::<Elst>(edts).transpose()).transpose()?
+    {
+        track.edit = edit(&elst, need::<Mvhd>(moov)?.timescale.max(1), track.timescale);
     }
-    table(&mut track, trak.need(&[b"mdia", b"minf", b"stbl"])?)?;
-    if let Some(mvex) = moov.find(&[b"mvex"]) {
-        for (_, mut trex) in mvex.boxes().filter(|(kind, _)| kind == b"trex") {
-            trex.take(4)?;
-            if trex.u32()? == track.id {
-                trex.take(4)?;
-                track.defaults = (trex.u32()?, trex.u32()?);
-            }
+    table(&mut track, inside(mdia, &[b"minf", b"stbl"]).ok_or(CUT)?, len)?;
+    for part in parts(inside(moov, &[b"mvex"]).unwrap_or(&[])).filter(|part| part.kind == *b"trex") {
+        let trex: Trex = boxes::decode(part.whole)?;
+        if trex.track_id == track.id {
+            track.defaults = Defaults {
+                duration: trex.default_sample_duration,
+                size: trex.default_sample_size,
+                flags: trex.default_sample_flags,
+            };
         }
     }
     Ok(track)
 }
 
-fn parameter_sets(track: &mut Track, mut avcc: Bytes<'_>) -> Result<(), String> {
-    let [_, profile, _, _, lengths] = avcc.array()?;
-    match profile {
+fn parameter_sets(track: &mut Track, avcc: &Avcc) -> Result<(), String> {
+    match avcc.avc_profile_indication {
         110 => return Err("its video is H.264 with 10 bits a channel; only 8 can be read".into()),
         122 | 244 | 44 => return Err("its video is H.264 4:2:2 or 4:4:4; only 4:2:0 can be read".into()),
         _ => {}
     }
-    track.length_size = usize::from(lengths & 3) + 1;
-    for mask in [0x1f, 0xff] {
-        for _ in 0..avcc.u8()? & mask {
-            let size = avcc.u16()?;
-            track.headers.extend_from_slice(&[0, 0, 0, 1]);
-            track.headers.extend_from_slice(avcc.take(usize::from(size))?);
-        }
+    track.length_size = usize::from(avcc.length_size.clamp(1, 4));
+    for set in avcc.sequence_parameter_sets.iter().chain(&avcc.picture_parameter_sets) {
+        track.headers.extend_from_slice(&[0, 0, 0, 1]);
+        track.headers.extend_from_slice(set);
     }
     Ok(())
 }
 
-fn colour(mut colr: Bytes<'_>) -> Result<Option<(u16, bool)>, String> {
-    let kind: [u8; 4] = colr.array()?;
-    colr.take(4)?;
-    Ok(match &kind {
-        b"nclx" => Some((colr.u16()?, colr.u8()? & 0x80 != 0)),
-        b"nclc" => Some((colr.u16()?, false)),
-        _ => None,
-    })
-}
-
 /// One span of the track, perhaps after a pause; more complicated lists are not followed.
-fn edit_list(mut elst: Bytes<'_>, movie_scale: u32, scale: u32) -> Result<Option<Edit>, String> {
-    let (version, _) = elst.version()?;
+fn edit(elst: &Elst, movie_scale: u32, scale: u32) -> Option<Edit> {
     let ticks = |movie: u64| {
         i64::try_from(u128::from(movie) * u128::from(scale) / u128::from(movie_scale)).unwrap_or(i64::MAX)
     };
     let mut edit: Option<Edit> = None;
     let mut delay: i64 = 0;
-    for _ in 0..elst.u32()? {
-        let length = elst.long(version)?;
-        let start = if version == 1 { elst.array().map(i64::from_be_bytes)? } else { elst.i32()?.into() };
-        elst.u32()?;
-        if start < 0 && edit.is_none() {
-            delay = delay.saturating_add(ticks(length));
-        } else if edit.is_none() {
-            let end = (length > 0).then(|| start.saturating_add(ticks(length)));
-            edit = Some(Edit { start, end, delay });
-        } else {
-            return Ok(None);
+    for entry in &elst.entries {
+        match entry.media_time {
+            None if edit.is_none() => delay = delay.saturating_add(ticks(entry.segment_duration)),
+            Some(start) if edit.is_none() => {
+                let start = i64::try_from(start).ok()?;
+                let length = entry.segment_duration;
+                let end = (length > 0).then(|| start.saturating_add(ticks(length)));
+                edit = Some(Edit { start, end, delay });
+            }
+            _ => return None,
         }
     }
-    Ok(edit)
+    edit
 }

@@ -1,68 +1,53 @@
-//! Reading the insides of a box.
+//! Walking the boxes of an index. What is in a box is `mp4-atom`'s matter; walking by ourselves passes
+//! over boxes that it would refuse and that nobody here needs.
+
+use mp4_atom::{Atom, Decode as _};
 
 use super::CUT;
 
-/// A big-endian reader over part of a box.
+/// One box: its four letters, all its bytes, and those after its header.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+pub(super) struct Part<'a> {
+    pub(super) kind: [u8; 4],
+    pub(super) whole: &'a [u8],
+    pub(super) body: &'a [u8],
+}
 
-impl<'a> Bytes<'a> {
-    pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let (head, tail) = self.0.split_at_checked(n).ok_or(CUT)?;
-        self.0 = tail;
-        Ok(head)
-    }
+/// The boxes one after the other in `bytes`, up to the first that does not fit.
+pub(super) fn parts(mut bytes: &[u8]) -> impl Iterator<Item = Part<'_>> {
+    std::iter::from_fn(move || {
+        let (head, rest) = bytes.split_at_checked(8)?;
+        let (size, kind) = head.split_first_chunk::<4>()?;
+        let kind: [u8; 4] = kind.try_into().ok()?;
+        let (header, size) = match u32::from_be_bytes(*size) {
+            0 => (8, bytes.len()),
+            1 => (16, usize::try_from(u64::from_be_bytes(*rest.first_chunk::<8>()?)).ok()?),
+            size => (8, size as usize),
+        };
+        let (whole, after) = bytes.split_at_checked(size)?;
+        let body = whole.get(header..)?;
+        bytes = after;
+        Some(Part { kind, whole, body })
+    })
+}
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        self.take(N)?.try_into().map_err(|_| CUT.to_owned())
-    }
+/// The content of the box that `path` leads to.
+pub(super) fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter().try_fold(bytes, |at, kind| parts(at).find(|part| part.kind == **kind).map(|part| part.body))
+}
 
-    pub(super) fn u8(&mut self) -> Result<u8, String> {
-        self.array().map(|[b]| b)
-    }
+/// The box of type `T` in the content of a box, decoded; `None` where there is none.
+pub(super) fn read<T: Atom>(bytes: &[u8]) -> Result<Option<T>, String> {
+    let kind: [u8; 4] = T::KIND.into();
+    parts(bytes).find(|part| part.kind == kind).map(|part| decode(part.whole)).transpose()
+}
 
-    pub(super) fn u16(&mut self) -> Result<u16, String> {
-        self.array().map(u16::from_be_bytes)
-    }
+/// As [`read`], where the box must be there.
+pub(super) fn need<T: Atom>(bytes: &[u8]) -> Result<T, String> {
+    read(bytes)?.ok_or_else(|| CUT.to_owned())
+}
 
-    pub(super) fn u32(&mut self) -> Result<u32, String> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    pub(super) fn i32(&mut self) -> Result<i32, String> {
-        self.array().map(i32::from_be_bytes)
-    }
-
-    /// 64 bits in a box of version 1, else 32.
-    pub(super) fn long(&mut self, version: u8) -> Result<u64, String> {
-        if version == 1 { self.array().map(u64::from_be_bytes) } else { self.u32().map(u64::from) }
-    }
-
-    /// Version and flags of a full box.
-    pub(super) fn version(&mut self) -> Result<(u8, u32), String> {
-        let word = self.u32()?;
-        Ok(((word >> 24) as u8, word & 0xff_ffff))
-    }
-
-    /// The boxes inside, up to the first that does not fit.
-    pub(super) fn boxes(mut self) -> impl Iterator<Item = ([u8; 4], Bytes<'a>)> {
-        std::iter::from_fn(move || {
-            let size = self.u32().ok()?;
-            let kind = self.array().ok()?;
-            let body = match size {
-                0 => self.0.len(),
-                1 => usize::try_from(self.long(1).ok()?).ok()?.checked_sub(16)?,
-                size => (size as usize).checked_sub(8)?,
-            };
-            Some((kind, Bytes(self.take(body).ok()?)))
-        })
-    }
-
-    pub(super) fn find(self, path: &[&[u8; 4]]) -> Option<Bytes<'a>> {
-        path.iter().try_fold(self, |at, kind| at.boxes().find(|(k, _)| k == *kind).map(|(_, b)| b))
-    }
-
-    pub(super) fn need(self, path: &[&[u8; 4]]) -> Result<Bytes<'a>, String> {
-        self.find(path).ok_or_else(|| CUT.to_owned())
-    }
+/// A box from all its bytes.
+pub(super) fn decode<T: Atom>(mut whole: &[u8]) -> Result<T, String> {
+    T::decode(&mut whole).map_err(|_| CUT.to_owned())
 }

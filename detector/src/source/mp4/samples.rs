@@ -1,70 +1,74 @@
 //! Which bytes are which picture, and when it is shown.
 
-use super::boxes::Bytes;
+use mp4_atom::{Co64, Ctts, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Trun};
+
+use super::boxes::{Part, decode, need, parts, read};
 use super::{CUT, MAX_SAMPLES, Sample, Track};
 
+/// Set in the flags of a sample that needs others before it (ISO/IEC 14496-12, 8.8.3.1).
+const NOT_A_KEY: u32 = 1 << 16;
+
 /// Runs of equal values, such as "100 pictures of 512 ticks each", one value at a time.
-struct Runs<'a>(Bytes<'a>, u32, u32);
-
-impl<'a> Runs<'a> {
-    fn new(full_box: Option<Bytes<'a>>) -> Result<Self, String> {
-        let Some(mut data) = full_box else { return Ok(Self(Bytes(&[]), 0, 0)) };
-        data.take(8)?;
-        Ok(Self(data, 0, 0))
-    }
-
-    fn next(&mut self) -> Option<u32> {
-        while self.1 == 0 {
-            (self.1, self.2) = (self.0.u32().ok()?, self.0.u32().ok()?);
-        }
-        self.1 -= 1;
-        Some(self.2)
-    }
+fn expand<T: Copy>(runs: impl Iterator<Item = (u32, T)>) -> impl Iterator<Item = T> {
+    runs.flat_map(|(count, value)| std::iter::repeat_n(value, count as usize))
 }
 
-/// The sample table of a file that is not fragmented.
-pub(super) fn table(track: &mut Track, stbl: Bytes<'_>) -> Result<(), String> {
-    let mut stsz = stbl.need(&[b"stsz"])?;
-    stsz.take(4)?;
-    let (same_size, count) = (stsz.u32()?, stsz.u32()? as usize);
+/// Reads the sample table `stbl` of a file of `len` bytes that is not fragmented.
+pub(super) fn table(track: &mut Track, stbl: &[u8], len: u64) -> Result<(), String> {
+    let (count, sizes) = match need::<Stsz>(stbl)?.samples {
+        StszSamples::Different { sizes } => (sizes.len(), sizes),
+        StszSamples::Identical { count, size } => {
+            // No more pictures than there are bytes for.
+            if u64::from(count) * u64::from(size.max(1)) > len {
+                return Err(CUT.into());
+            }
+            (count as usize, if count == 0 { Vec::new() } else { vec![size] })
+        }
+    };
     if count == 0 {
         return Ok(());
     }
-    if count > MAX_SAMPLES || (same_size == 0 && count > stsz.0.len() / 4) {
+    if count > MAX_SAMPLES {
         return Err(CUT.into());
     }
-    let (mut offsets, wide) = match stbl.find(&[b"stco"]) {
-        Some(stco) => (stco, 0),
-        None => (stbl.need(&[b"co64"])?, 1),
+    let chunks: Vec<u64> = match read::<Stco>(stbl)? {
+        Some(stco) => stco.entries.into_iter().map(u64::from).collect(),
+        None => need::<Co64>(stbl)?.entries,
     };
-    offsets.take(8)?;
-    let mut stsc = stbl.need(&[b"stsc"])?;
-    stsc.take(8)?;
-    let mut durations = Runs::new(stbl.find(&[b"stts"]))?;
-    let mut shifts = Runs::new(stbl.find(&[b"ctts"]))?;
+    let in_chunk = need::<Stsc>(stbl)?.entries;
+    let durations = read::<Stts>(stbl)?.map(|b| b.entries).unwrap_or_default();
+    let mut durations = expand(durations.iter().map(|e| (e.sample_count, e.sample_delta)));
+    let shifts = read::<Ctts>(stbl)?.map(|b| b.entries).unwrap_or_default();
+    // A version 0 box with what is clearly a negative shift is common: read both as signed.
+    let mut shifts = expand(shifts.iter().map(|e| (e.sample_count, e.sample_offset as i32)));
+    let keys = read::<Stss>(stbl)?.map(|b| b.entries);
 
-    let mut run = (stsc.u32()?, stsc.u32()?);
-    stsc.u32()?;
-    let mut next_run = stsc.u32().ok();
-    let (mut chunk, mut decode_time) = (0, 0_i64);
-    track.samples.reserve_exact(count);
-    while track.samples.len() < count {
-        chunk += 1;
-        if next_run == Some(chunk) {
-            run = (chunk, stsc.u32()?);
-            stsc.u32()?;
-            next_run = stsc.u32().ok();
+    let mut run = in_chunk.iter().peekable();
+    let mut per_chunk = 0;
+    let mut decode_time = 0_i64;
+    let mut samples = Vec::with_capacity(count);
+    for (index, mut offset) in chunks.into_iter().enumerate() {
+        while let Some(entry) = run.next_if(|entry| entry.first_chunk as usize <= index + 1) {
+            per_chunk = entry.samples_per_chunk as usize;
         }
-        let mut offset = offsets.long(wide)?;
-        for _ in 0..run.1.min((count - track.samples.len()) as u32) {
-            let size = if same_size == 0 { stsz.u32()? } else { same_size };
-            // A version 0 box with what is clearly a negative shift is common: read both as signed.
-            let shift = shifts.next().unwrap_or(0).cast_signed();
-            track.samples.push(Sample { offset, size, time: decode_time.saturating_add(shift.into()) });
+        for _ in 0..per_chunk.min(count - samples.len()) {
+            let size = *sizes.get(samples.len()).or(sizes.last()).ok_or(CUT)?;
+            let time = decode_time.saturating_add(shifts.next().unwrap_or(0).into());
+            samples.push(Sample { offset, size, time, key: keys.is_none() });
             offset = offset.saturating_add(size.into());
             decode_time = decode_time.saturating_add(durations.next().unwrap_or(0).into());
         }
     }
+    if samples.len() < count {
+        return Err(CUT.into());
+    }
+    for number in keys.into_iter().flatten() {
+        // Counted from 1.
+        if let Some(sample) = (number as usize).checked_sub(1).and_then(|at| samples.get_mut(at)) {
+            sample.key = true;
+        }
+    }
+    track.samples = samples;
     Ok(())
 }
 
@@ -75,49 +79,38 @@ pub(super) fn fragment(
     moof_at: u64,
     decode_time: &mut i64,
 ) -> Result<(), String> {
-    for (index, (_, traf)) in Bytes(moof).boxes().filter(|(kind, _)| kind == b"traf").enumerate() {
-        let mut tfhd = traf.need(&[b"tfhd"])?;
-        let (_, flags) = tfhd.version()?;
-        if tfhd.u32()? != track.id {
+    for (index, Part { body: traf, .. }) in parts(moof).filter(|p| p.kind == *b"traf").enumerate() {
+        let tfhd = need::<Tfhd>(traf)?;
+        if tfhd.track_id != track.id {
             continue;
         }
-        let mut base = moof_at;
-        if flags & 1 != 0 {
-            base = tfhd.long(1)?;
-        } else if flags & 0x2_0000 == 0 && index > 0 {
+        if tfhd.base_data_offset.is_none() && !tfhd.default_base_is_moof && index > 0 {
             return Err("its fragments place their data in a way that is not supported".into());
         }
-        if flags & 2 != 0 {
-            tfhd.u32()?;
-        }
-        let usual_duration = if flags & 8 != 0 { tfhd.u32()? } else { track.defaults.0 };
-        let usual_size = if flags & 0x10 != 0 { tfhd.u32()? } else { track.defaults.1 };
-        if let Some(mut tfdt) = traf.find(&[b"tfdt"]) {
-            let (version, _) = tfdt.version()?;
-            *decode_time = i64::try_from(tfdt.long(version)?).map_err(|_| CUT)?;
+        let base = tfhd.base_data_offset.unwrap_or(moof_at);
+        let usual_duration = tfhd.default_sample_duration.unwrap_or(track.defaults.duration);
+        let usual_size = tfhd.default_sample_size.unwrap_or(track.defaults.size);
+        let usual_flags = tfhd.default_sample_flags.unwrap_or(track.defaults.flags);
+        if let Some(tfdt) = read::<Tfdt>(traf)? {
+            *decode_time = i64::try_from(tfdt.base_media_decode_time).map_err(|_| CUT)?;
         }
         let mut offset = base;
-        for (_, mut trun) in traf.boxes().filter(|(kind, _)| kind == b"trun") {
-            let (_, flags) = trun.version()?;
-            let count = trun.u32()? as usize;
-            if flags & 1 != 0 {
-                offset = base.saturating_add_signed(trun.i32()?.into());
+        for Part { whole, .. } in parts(traf).filter(|p| p.kind == *b"trun") {
+            let trun: Trun = decode(whole)?;
+            if let Some(from) = trun.data_offset {
+                offset = base.saturating_add_signed(from.into());
             }
-            if flags & 4 != 0 {
-                trun.u32()?;
-            }
-            if track.samples.len().saturating_add(count) > MAX_SAMPLES {
-                return Err(CUT.into());
-            }
-            for _ in 0..count {
-                let mut field = |bit: u32| if flags & bit != 0 { trun.u32().map(Some) } else { Ok(None) };
-                let duration = field(0x100)?.unwrap_or(usual_duration);
-                let size = field(0x200)?.unwrap_or(usual_size);
-                field(0x400)?;
-                let shift = field(0x800)?.unwrap_or(0).cast_signed();
-                track.samples.push(Sample { offset, size, time: decode_time.saturating_add(shift.into()) });
+            for entry in &trun.samples {
+                if track.samples.len() == MAX_SAMPLES {
+                    return Err(CUT.into());
+                }
+                let size = entry.size.unwrap_or(usual_size);
+                let shift = entry.cts.unwrap_or(0) as i32;
+                let time = decode_time.saturating_add(shift.into());
+                let key = entry.flags.unwrap_or(usual_flags) & NOT_A_KEY == 0;
+                track.samples.push(Sample { offset, size, time, key });
                 offset = offset.saturating_add(size.into());
-                *decode_time = decode_time.saturating_add(duration.into());
+                *decode_time = decode_time.saturating_add(entry.duration.unwrap_or(usual_duration).into());
             }
         }
     }
