@@ -10,27 +10,42 @@ need_rust() {
     }
 }
 
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2> /dev/null)" = installed ]
+}
+
+# Each argument is a package, or several between bars of which one is enough: a|b.
 need_packages() {
     command -v dpkg-query > /dev/null || {
         echo "no dpkg here: on other systems than Debian and Ubuntu install by hand what stands for: $*" >&2
         return 0
     }
-    local missing=() package
-    for package in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] || missing+=("$package")
+    local missing=() wanted package
+    for wanted in "$@"; do
+        for package in ${wanted//|/ }; do
+            is_installed "$package" && continue 2
+        done
+        missing+=("$wanted")
     done
     [ ${#missing[@]} -eq 0 ] && return 0
     echo "installing missing packages: ${missing[*]}" >&2
-    local as_root=()
+    local as_root=() chosen=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo > /dev/null || { echo "run this as root, or install sudo first" >&2; exit 2; }
         as_root=(sudo)
     fi
     "${as_root[@]}" apt-get update -qq >&2
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    for wanted in "${missing[@]}"; do
+        # The first that this release of the system has; the last is left for apt to complain about.
+        for package in ${wanted//|/ }; do
+            apt-cache show "$package" > /dev/null 2>&1 && break
+        done
+        chosen+=("$package")
+    done
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${chosen[@]}" >&2
 }
 
-# What the build needs, and what a window needs while it runs.
-build_packages=(g++ pkg-config)
+# What the build needs (libclang: for the camera's bindings), and what a window needs while it runs.
+build_packages=(g++ pkg-config "libclang1-14|libclang1-15|libclang1-16|libclang1-17|libclang1-18|libclang1-19|libclang1-20")
 window_packages=(libgl1 libgl1-mesa-dri libglx-mesa0 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0
     libxkbcommon-x11-0)

@@ -32,6 +32,16 @@ pub enum Error {
         /// What is wrong, and what to do about it.
         reason: String,
     },
+    /// A camera that cannot be opened or gives no pictures.
+    #[error("{name}: {reason}")]
+    Camera {
+        /// The camera.
+        name: String,
+        /// What is wrong, and what to do about it.
+        reason: String,
+        /// Whether that is the end: otherwise pictures may come again.
+        over: bool,
+    },
     /// A source that names nothing.
     #[error("{0}")]
     Source(String),

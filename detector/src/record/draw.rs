@@ -183,7 +183,8 @@ mod tests {
 mod scratch {
     use super::*;
     use crate::detections::BoxXyxy;
-    use crate::source::{FrameSource, VideoFile, load_image};
+    use crate::source::video::Mp4File;
+    use crate::source::{FrameSource, load_image};
     #[test]
     fn look() {
         let f = load_image(std::path::Path::new("../assets/demo/astronaut.jpg")).unwrap();
@@ -238,7 +239,7 @@ mod scratch {
         let mut list: Vec<_> = std::fs::read_dir("/tmp/sk/odd").unwrap().map(|e| e.unwrap().path()).collect();
         list.sort();
         for p in list {
-            match VideoFile::open(&p) {
+            match Mp4File::open(&p) {
                 Err(e) => println!("{e}"),
                 Ok(mut v) => {
                     let (mut n, mut t, mut e, mut s) = (0, vec![], None, (0, 0));

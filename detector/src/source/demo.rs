@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{FrameSource, VideoFile};
+use super::FrameSource;
+use super::video::Mp4File;
 use crate::error::Error;
 use crate::frame::Frame;
 
@@ -12,7 +13,7 @@ const CLIP: &[u8] = include_bytes!("../../../assets/demo/demo.mp4");
 
 /// The demo clip, once or for ever.
 pub struct Demo {
-    clip: VideoFile,
+    clip: Mp4File,
     looped: bool,
     /// When the round that runs began, counted from the first.
     began: Duration,
@@ -24,7 +25,7 @@ impl Demo {
     /// # Errors
     /// [`Error::Media`] where the H.264 decoder does not start.
     pub fn new(looped: bool) -> Result<Self, Error> {
-        let clip = VideoFile::from_bytes("demo", CLIP)?;
+        let clip = Mp4File::from_bytes("demo", CLIP)?;
         Ok(Self { clip, looped, began: Duration::ZERO })
     }
 }
@@ -33,7 +34,7 @@ impl FrameSource for Demo {
     fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         let mut frame = self.clip.next_frame()?;
         if frame.is_none() && self.looped {
-            self.began += self.clip.duration();
+            self.began += self.clip.duration().unwrap_or_default();
             self.clip.rewind()?;
             frame = self.clip.next_frame()?;
         }
@@ -53,6 +54,15 @@ impl FrameSource for Demo {
 
     fn frame_interval(&self) -> Option<Duration> {
         self.clip.frame_interval()
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        self.clip.duration().filter(|_| !self.looped)
+    }
+
+    fn seek(&mut self, to: Duration) -> Result<(), Error> {
+        self.began = Duration::ZERO;
+        self.clip.seek(to)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
@@ -18,20 +19,35 @@ const MAX_FILE: u64 = 1 << 30;
 const EXTENSIONS: [&str; 12] =
     ["bmp", "gif", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"];
 
-/// Pictures from a list of files, in the order of the list, each taken at time zero.
+/// Pictures from a list of files, in the order of the list, each taken at time zero or, with
+/// [`Images::with_rate`], one after the other.
 ///
 /// A picture that cannot be read is an error once; the next call goes on with the one after it.
 #[derive(Clone, Debug)]
 pub struct Images {
     paths: Vec<PathBuf>,
     next: usize,
+    /// The time of a picture.
+    interval: Option<Duration>,
 }
 
 impl Images {
     /// A source over these files; none is opened yet.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, next: 0 }
+        Self { paths, next: 0, interval: None }
+    }
+
+    /// The same, `rate` pictures a second, 0.001 to 1,000.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where it is out of range.
+    pub fn with_rate(self, rate: f64) -> Result<Self, Error> {
+        if !(0.001..=1000.0).contains(&rate) {
+            let expected = "between 0.001 and 1000 pictures a second";
+            return Err(Error::Setting { name: "picture rate", value: rate.to_string(), expected });
+        }
+        Ok(Self { interval: Some(Duration::from_secs_f64(1.0 / rate)), ..self })
     }
 
     /// The file of the frame given last, or of the first before that.
@@ -44,8 +60,9 @@ impl Images {
 impl FrameSource for Images {
     fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         let Some(path) = self.paths.get(self.next) else { return Ok(None) };
+        let time = self.time(self.next);
         self.next += 1;
-        load_image(path).map(Some)
+        load_image(path).map(|frame| Some(frame.at(time)))
     }
 
     fn name(&self) -> String {
@@ -54,6 +71,30 @@ impl FrameSource for Images {
 
     fn frame_count(&self) -> Option<u64> {
         Some(self.paths.len() as u64)
+    }
+
+    fn frame_interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        self.interval.map(|_| self.time(self.paths.len()))
+    }
+
+    fn seek(&mut self, to: Duration) -> Result<(), Error> {
+        // Without times of their own, pictures are at 0: back to the first.
+        let interval = self.interval.map_or(0, |interval| interval.as_nanos());
+        let index = to.as_nanos().checked_div(interval).unwrap_or(0);
+        self.next = usize::try_from(index).unwrap_or(usize::MAX).min(self.paths.len());
+        Ok(())
+    }
+}
+
+impl Images {
+    /// When the picture of this number is shown.
+    fn time(&self, index: usize) -> Duration {
+        let interval = self.interval.unwrap_or_default();
+        u32::try_from(index).map_or(Duration::MAX, |index| interval.saturating_mul(index))
     }
 }
 

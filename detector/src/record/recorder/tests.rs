@@ -1,7 +1,8 @@
 use std::process::Command;
 
 use super::*;
-use crate::source::{FrameSource, VideoFile};
+use crate::source::FrameSource;
+use crate::source::video::Mp4File;
 
 /// A picture with a bright bar that moves, so that every frame is another.
 fn frame(index: u32, width: u32, height: u32, millis: u64) -> Frame {
@@ -38,7 +39,7 @@ fn new_file() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn read(path: &Path) -> Vec<Frame> {
-    let mut video = VideoFile::open(path).unwrap();
+    let mut video = Mp4File::open(path).unwrap();
     std::iter::from_fn(|| video.next_frame().unwrap()).collect()
 }
 
@@ -108,7 +109,7 @@ fn a_file_left_behind_plays() {
     }
     let bytes = std::fs::read(&left).unwrap();
     std::fs::write(&left, &bytes[..bytes.len() - 300]).unwrap();
-    let mut video = VideoFile::open(&left).unwrap();
+    let mut video = Mp4File::open(&left).unwrap();
     let whole = std::iter::from_fn(|| video.next_frame().ok().flatten()).count();
     assert!((50..75).contains(&whole));
     drop(recorder);

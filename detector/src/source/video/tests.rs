@@ -1,4 +1,8 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
+use crate::frame::Frame;
 
 /// A clip of the shared test media with the times of its frames, where they are at hand.
 fn shared(name: &str) -> Option<(PathBuf, Vec<f64>)> {
@@ -12,7 +16,7 @@ fn shared(name: &str) -> Option<(PathBuf, Vec<f64>)> {
     Some((media.join(name), times))
 }
 
-fn frames(video: &mut VideoFile) -> Vec<Frame> {
+fn frames(video: &mut Mp4File) -> Vec<Frame> {
     std::iter::from_fn(|| video.next_frame().unwrap()).collect()
 }
 
@@ -20,7 +24,7 @@ fn frames(video: &mut VideoFile) -> Vec<Frame> {
 fn plays(name: &str, count: usize, size: (u32, u32)) {
     let Some((path, times)) = shared(name) else { return };
     assert_eq!(times.len(), count);
-    let mut video = VideoFile::open(path).unwrap();
+    let mut video = Mp4File::open(path).unwrap();
     assert_eq!(video.frame_count(), Some(count as u64), "{name}");
     let frames = frames(&mut video);
     assert_eq!(frames.len(), count, "{name}");
@@ -50,9 +54,9 @@ fn clips_play_with_their_times() {
 fn an_edit_list_begins_at_its_picture() {
     let Some((cut, _)) = shared("cars-editlist.mp4") else { return };
     let Some((whole, _)) = shared("cars-bframes.mp4") else { return };
-    let mut whole = VideoFile::open(whole).unwrap();
+    let mut whole = Mp4File::open(whole).unwrap();
     let wanted = frames(&mut whole).swap_remove(15);
-    let first = VideoFile::open(cut).unwrap().next_frame().unwrap().unwrap();
+    let first = Mp4File::open(cut).unwrap().next_frame().unwrap().unwrap();
     assert!(first.pixels() == wanted.pixels());
 }
 
@@ -76,7 +80,7 @@ fn colours_are_those_of_ffmpeg() {
         println!("skipped: ffmpeg is absent");
         return;
     };
-    let frame = VideoFile::open(&path).unwrap().next_frame().unwrap().unwrap();
+    let frame = Mp4File::open(&path).unwrap().next_frame().unwrap().unwrap();
     let off: u64 = frame.pixels().iter().zip(&reference.stdout).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     assert_eq!(frame.pixels().len(), reference.stdout.len());
     assert!((off as f64) < 1.5 * frame.pixels().len() as f64, "mean difference {off}");
@@ -85,7 +89,7 @@ fn colours_are_those_of_ffmpeg() {
 #[test]
 fn rewinding_gives_the_same_again() {
     let Some((path, _)) = shared("person-346x250.mp4") else { return };
-    let mut video = VideoFile::open(path).unwrap();
+    let mut video = Mp4File::open(path).unwrap();
     let first = frames(&mut video);
     video.rewind().unwrap();
     let again = frames(&mut video);
@@ -100,21 +104,129 @@ fn what_cannot_be_read_is_said() {
         ("not-a-video.mp4", "is not a video file"),
         ("truncated-no-moov.mp4", "cut short"),
         ("audio-only.mp4", "no video in it"),
+    ] {
+        let Some((path, _)) = shared(name) else { return };
+        let said = open(&path).err().unwrap().to_string();
+        assert!(said.contains(name) && said.contains(reason), "{said}");
+    }
+    for (name, reason) in [
         ("person-hevc.mp4", "HEVC (H.265)"),
         ("dog-vp9.webm", "WebM"),
         ("person-h264.mkv", "Matroska"),
         ("cat-mjpeg-451x299.avi", "AVI"),
     ] {
         let Some((path, _)) = shared(name) else { return };
-        let said = VideoFile::open(path).err().unwrap().to_string();
-        assert!(said.contains(name) && said.contains(reason), "{said}");
+        let said = Mp4File::open(path).err().unwrap().to_string();
+        assert!(said.contains(reason) && said.contains("install ffmpeg"), "{said}");
+    }
+}
+
+#[test]
+fn seeking_gives_the_frames_that_playing_gives() {
+    for name in ["cars-bframes.mp4", "person-vfr.mp4", "cars-editlist.mp4", "cat-mjpeg-451x299.avi"] {
+        let Some((path, times)) = shared(name) else { return };
+        let mut video = open(&path).unwrap();
+        let played: Vec<Frame> = std::iter::from_fn(|| video.next_frame().unwrap()).collect();
+        assert_eq!(played.len(), times.len());
+        for wanted in [40, 0, 17, 39, played.len() - 1] {
+            let time = played[wanted].captured();
+            // At the frame's own time, and a little later, while it is on the screen.
+            for to in [time, time + Duration::from_millis(5)] {
+                video.seek(to).unwrap();
+                let frame = video.next_frame().unwrap().unwrap();
+                assert_eq!(frame.captured(), time, "{name} {wanted}");
+                assert!(frame.pixels() == played[wanted].pixels(), "{name} {wanted}");
+            }
+        }
+        let to_the_end = video.duration().unwrap() + Duration::from_secs(1);
+        video.seek(to_the_end).unwrap();
+        assert!(std::iter::from_fn(|| video.next_frame().unwrap()).count() <= 1);
+    }
+}
+
+#[test]
+fn motion_jpeg_in_avi_plays() {
+    for (name, count, size) in
+        [("cat-mjpeg-451x299.avi", 60, (451, 299)), ("bicycle-car-mjpeg.avi", 41, (480, 270))]
+    {
+        let Some((path, times)) = shared(name) else { return };
+        let mut video = open(&path).unwrap();
+        assert_eq!(video.frame_count(), Some(count));
+        let frames: Vec<Frame> = std::iter::from_fn(|| video.next_frame().unwrap()).collect();
+        assert_eq!((frames.len() as u64, times.len() as u64, video.dropped()), (count, count, 0));
+        for (frame, time) in frames.iter().zip(times) {
+            assert!((frame.captured().as_secs_f64() - time).abs() < 1e-5, "{name} at {time}");
+            assert_eq!((frame.width(), frame.height()), size, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_avi_file_cut_short_plays_as_far_as_it_goes() {
+    let Some((path, _)) = shared("cat-mjpeg-451x299.avi") else { return };
+    let bytes = std::fs::read(path).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.avi");
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let mut video = open(&cut).unwrap();
+    let mut count = 0;
+    let said = loop {
+        match video.next_frame() {
+            Ok(Some(_)) => count += 1,
+            Ok(None) => panic!("it says nothing"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!((20..40).contains(&count) && said.contains("cut short"), "{count} {said}");
+    assert!(video.next_frame().unwrap().is_none());
+    // Wherever it is cut or scratched, it is no panic.
+    let mut seed = 1_u32;
+    for round in 0..300 {
+        let mut scratched = bytes[..40_000 + round * 17].to_vec();
+        for _ in 0..=round % 4 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = (seed >> 8) as usize % if round % 2 == 0 { 600 } else { 40_000 };
+            scratched[at] = (seed >> 3) as u8;
+        }
+        std::fs::write(&cut, &scratched).unwrap();
+        if let Ok(mut video) = AviFile::open(&cut) {
+            let _ = (video.next_frame(), video.next_frame());
+        }
+    }
+}
+
+#[test]
+fn ffmpeg_reads_the_rest_where_it_is_installed() {
+    if !ffmpeg::is_installed() {
+        println!("skipped: ffmpeg is absent");
+        return;
+    }
+    for (name, count, size) in [
+        ("dog-vp9.webm", 100, (640, 480)),
+        ("cars-vp9-361x203.webm", 50, (361, 203)),
+        ("person-h264.mkv", 51, (640, 480)),
+        ("person-hevc.mp4", 60, (640, 480)),
+    ] {
+        let Some((path, times)) = shared(name) else { return };
+        let mut video = open(&path).unwrap();
+        assert!(video.remark().unwrap().contains("ffmpeg"), "{name}");
+        let frames: Vec<Frame> = std::iter::from_fn(|| video.next_frame().unwrap()).collect();
+        assert_eq!((frames.len(), times.len()), (count, count), "{name}");
+        for (frame, time) in frames.iter().zip(&times) {
+            // Matroska stores milliseconds.
+            assert!((frame.captured().as_secs_f64() - (time - times[0])).abs() < 2e-3, "{name} at {time}");
+            assert_eq!((frame.width(), frame.height()), size, "{name}");
+        }
+        video.seek(Duration::from_secs_f64(times[30])).unwrap();
+        let frame = video.next_frame().unwrap().unwrap();
+        assert!((frame.captured().as_secs_f64() - times[30]).abs() < 0.05, "{name}");
     }
 }
 
 #[test]
 fn a_file_cut_short_plays_as_far_as_it_goes() {
     let Some((path, _)) = shared("truncated-moov-first.mp4") else { return };
-    let mut video = VideoFile::open(path).unwrap();
+    let mut video = Mp4File::open(path).unwrap();
     for _ in 0..52 {
         video.next_frame().unwrap().unwrap();
     }
@@ -125,7 +237,7 @@ fn a_file_cut_short_plays_as_far_as_it_goes() {
 #[test]
 fn damage_is_left_out() {
     let Some((path, times)) = shared("damaged-middle.mp4") else { return };
-    let mut video = VideoFile::open(path).unwrap();
+    let mut video = Mp4File::open(path).unwrap();
     let frames = frames(&mut video);
     assert!(video.damaged() > 0);
     assert!(frames.len() > 20 && frames.len() < 64);
@@ -148,11 +260,11 @@ fn rubbish_in_the_index_is_no_panic() {
             let at = (seed >> 8) as usize % mdat;
             bytes[at] = if seed & 1 == 0 { 0xff } else { (seed >> 24) as u8 };
         }
-        if let Ok(mut video) = VideoFile::from_bytes("rubbish", bytes) {
+        if let Ok(mut video) = Mp4File::from_bytes("rubbish", bytes) {
             let _ = video.next_frame();
         }
     }
     for length in 0..1500 {
-        let _ = VideoFile::from_bytes("cut", demo[..length].to_vec());
+        let _ = Mp4File::from_bytes("cut", demo[..length].to_vec());
     }
 }

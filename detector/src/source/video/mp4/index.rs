@@ -5,21 +5,20 @@
 //! held against the bytes that are there before anything is allocated, and nothing of the pictures
 //! themselves is read. (`re_mp4` would do all of it, but panics on damaged sample tables.)
 
-mod boxes;
-mod samples;
-
 use std::io::{self, Read, Seek, SeekFrom};
 
-use boxes::{inside, need, parts, read};
 use mp4_atom::{Avcc, Colr, Elst, Mdhd, Mvhd, Tkhd, Trex};
-use samples::{fragment, table};
+
+use super::boxes::{decode, inside, need, parts, read};
+use super::samples::{fragment, table};
+use crate::source::video::Refusal;
 
 /// What a box cut short reads as.
-const CUT: &str = "its index is damaged or cut short";
+pub(super) const CUT: &str = "its index is damaged or cut short";
 /// The largest index that is read into memory, in bytes; ten hours at 60 frames a second need a tenth.
 const MAX_INDEX: u64 = 256 << 20;
 /// The most pictures of one file: 37 hours at 30 frames a second.
-const MAX_SAMPLES: usize = 4_000_000;
+pub(super) const MAX_SAMPLES: usize = 4_000_000;
 
 /// One coded picture, in decoding order.
 #[derive(Clone, Copy, Debug)]
@@ -62,20 +61,20 @@ pub(super) struct Track {
     pub(super) quarter_turns: u8,
     /// The edit list, where it is one span of the track.
     pub(super) edit: Option<Edit>,
-    id: u32,
-    defaults: Defaults,
+    pub(super) id: u32,
+    pub(super) defaults: Defaults,
 }
 
 /// What a fragment's pictures have unless it says otherwise.
 #[derive(Debug, Default)]
-struct Defaults {
-    duration: u32,
-    size: u32,
-    flags: u32,
+pub(super) struct Defaults {
+    pub(super) duration: u32,
+    pub(super) size: u32,
+    pub(super) flags: u32,
 }
 
 /// Finds the first H.264 track of the `len` bytes behind `file`; the error is a reason to show.
-pub(super) fn read_track(file: &mut (impl Read + Seek + ?Sized), len: u64) -> Result<Track, String> {
+pub(super) fn read_track(file: &mut (impl Read + Seek + ?Sized), len: u64) -> Result<Track, Refusal> {
     let mut track = None;
     let mut next_decode_time = 0;
     let (mut at, mut known) = (0, false);
@@ -161,19 +160,22 @@ fn is_movie_box(kind: &[u8; 4]) -> bool {
 }
 
 /// What a file is that is no MP4, as far as its first bytes tell.
-fn foreign(file: &mut (impl Read + Seek + ?Sized)) -> String {
+fn foreign(file: &mut (impl Read + Seek + ?Sized)) -> Refusal {
     let mut head = [0; 12];
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut head));
-    match (read, &head) {
-        (Ok(()), [0x1a, 0x45, 0xdf, 0xa3, ..]) => "is Matroska or WebM; only MP4 and MOV can be read".into(),
-        (Ok(()), [b'R', b'I', b'F', b'F', .., b'A', b'V', b'I', b' ']) => {
-            "is an AVI file; only MP4 and MOV can be read".into()
-        }
-        _ => "is not a video file that can be read (MP4 or MOV with H.264)".into(),
-    }
+    let kind = match (read, &head) {
+        (Ok(()), [0x1a, 0x45, 0xdf, 0xa3, ..]) => "is Matroska or WebM",
+        (Ok(()), [b'R', b'I', b'F', b'F', ..]) => "is an AVI file",
+        (Ok(()), [b'F', b'L', b'V', ..]) => "is Flash video",
+        (Ok(()), [0x30, 0x26, 0xb2, 0x75, ..]) => "is Windows Media",
+        (Ok(()), [0, 0, 1, 0xba | 0xb3, ..] | [0x47, ..]) => "is an MPEG stream",
+        (Ok(()), [b'O', b'g', b'g', b'S', ..]) => "is Ogg",
+        _ => return "is not a video file that can be read".into(),
+    };
+    Refusal::Foreign(kind.into())
 }
 
-fn movie(moov: &[u8], len: u64) -> Result<Track, String> {
+fn movie(moov: &[u8], len: u64) -> Result<Track, Refusal> {
     let mut refused = None;
     for trak in parts(moov).filter(|part| part.kind == *b"trak") {
         // Version, flags and four bytes that say nothing come first.
@@ -191,7 +193,7 @@ fn movie(moov: &[u8], len: u64) -> Result<Track, String> {
         }
     }
     Err(match refused {
-        Some(codec) => format!("its video is {codec}; only H.264 can be read"),
+        Some(codec) => Refusal::Foreign(format!("is {codec} video in MP4")),
         None => "there is no video in it".into(),
     })
 }
@@ -210,7 +212,7 @@ fn codec_name(kind: &[u8; 4]) -> String {
     }
 }
 
-fn h264_track(moov: &[u8], trak: &[u8], entry: &[u8], len: u64) -> Result<Track, String> {
+fn h264_track(moov: &[u8], trak: &[u8], entry: &[u8], len: u64) -> Result<Track, Refusal> {
     let mdia = inside(trak, &[b"mdia"]).ok_or(CUT)?;
     let tkhd = need::<Tkhd>(trak)?;
     let m = tkhd.matrix;
@@ -243,7 +245,7 @@ fn h264_track(moov: &[u8], trak: &[u8], entry: &[u8], len: u64) -> Result<Track,
     }
     table(&mut track, inside(mdia, &[b"minf", b"stbl"]).ok_or(CUT)?, len)?;
     for part in parts(inside(moov, &[b"mvex"]).unwrap_or(&[])).filter(|part| part.kind == *b"trex") {
-        let trex: Trex = boxes::decode(part.whole)?;
+        let trex: Trex = decode(part.whole)?;
         if trex.track_id == track.id {
             track.defaults = Defaults {
                 duration: trex.default_sample_duration,
@@ -255,10 +257,10 @@ fn h264_track(moov: &[u8], trak: &[u8], entry: &[u8], len: u64) -> Result<Track,
     Ok(track)
 }
 
-fn parameter_sets(track: &mut Track, avcc: &Avcc) -> Result<(), String> {
+fn parameter_sets(track: &mut Track, avcc: &Avcc) -> Result<(), Refusal> {
     match avcc.avc_profile_indication {
-        110 => return Err("its video is H.264 with 10 bits a channel; only 8 can be read".into()),
-        122 | 244 | 44 => return Err("its video is H.264 4:2:2 or 4:4:4; only 4:2:0 can be read".into()),
+        110 => return Err(Refusal::Foreign("is H.264 with 10 bits a channel".into())),
+        122 | 244 | 44 => return Err(Refusal::Foreign("is H.264 4:2:2 or 4:4:4".into())),
         _ => {}
     }
     track.length_size = usize::from(avcc.length_size.clamp(1, 4));

@@ -3,7 +3,7 @@
 use mp4_atom::{Co64, Ctts, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Trun};
 
 use super::boxes::{Part, decode, need, parts, read};
-use super::{CUT, MAX_SAMPLES, Sample, Track};
+use super::index::{CUT, MAX_SAMPLES, Sample, Track};
 
 /// Set in the flags of a sample that needs others before it (ISO/IEC 14496-12, 8.8.3.1).
 const NOT_A_KEY: u32 = 1 << 16;

@@ -3,7 +3,7 @@
 
 use mp4_atom::{Atom, Decode as _};
 
-use super::CUT;
+use super::index::CUT;
 
 /// One box: its four letters, all its bytes, and those after its header.
 #[derive(Clone, Copy)]
