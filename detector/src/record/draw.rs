@@ -5,11 +5,58 @@ use image::{Rgb, RgbImage};
 use imageproc::drawing::{draw_filled_rect_mut, draw_text_mut, text_size};
 use imageproc::rect::Rect;
 
-use crate::detections::Detection;
+use crate::detections::{Detection, Detections};
 use crate::frame::Frame;
 
 /// DejaVu Sans Bold, Latin letters only; see `assets/PROVENANCE.md`.
 const FONT: &[u8] = include_bytes!("../../../assets/font/DejaVuSans-Bold-Latin.ttf");
+
+/// What is drawn beside the boxes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overlay {
+    /// A line at the bottom with the frame's time, the backbone and how long detection took.
+    pub banner: bool,
+}
+
+/// As [`draw`], with what `overlay` asks for.
+#[must_use]
+pub fn draw_with(frame: &Frame, found: &Detections, backbone: &str, overlay: &Overlay) -> Frame {
+    let Some(mut picture) = RgbImage::from_raw(frame.width(), frame.height(), frame.packed()) else {
+        return frame.clone();
+    };
+    draw_on(&mut picture, &found.items);
+    if overlay.banner {
+        let seconds = frame.captured().as_secs_f64();
+        let (minutes, seconds) = ((seconds / 60.0).floor(), seconds % 60.0);
+        let took = found.timing.total().as_secs_f64() * 1000.0;
+        banner(&mut picture, &format!("{minutes:02.0}:{seconds:06.3}  {backbone}  {took:.1} ms"));
+    }
+    match Frame::rgb8(frame.width(), frame.height(), picture.into_raw()) {
+        Ok(drawn) => drawn.at(frame.captured()),
+        Err(_) => frame.clone(),
+    }
+}
+
+/// A line of white letters on black at the lower left.
+fn banner(picture: &mut RgbImage, text: &str) {
+    let Ok(font) = FontRef::try_from_slice(FONT) else { return };
+    let letters = letters(picture);
+    let (width, height) = text_size(letters, &font, text);
+    let (pad, bottom) = (height as i32 / 3, picture.height() as i32);
+    let top = bottom - height as i32 - 2 * pad;
+    fill(picture, (0, top), (width as i32 + 2 * pad, bottom - top), Rgb([0; 3]));
+    draw_text_mut(picture, Rgb([255; 3]), pad, top + pad, letters, &font, text);
+}
+
+/// Letters that grow with the picture: 26 pixels for every 1000 of the mean side.
+fn letters(picture: &RgbImage) -> PxScale {
+    PxScale::from((26.0 * scale(picture)).round().max(13.0))
+}
+
+/// The mean side of a picture in thousands of pixels.
+fn scale(picture: &RgbImage) -> f32 {
+    (picture.width() + picture.height()) as f32 / 2000.0
+}
 
 /// A copy of a frame with a box and a label such as `person 0.96` for each detection, the best on top.
 ///
@@ -30,10 +77,9 @@ pub fn draw(frame: &Frame, items: &[Detection]) -> Frame {
 /// As [`draw`], onto a picture of the size the detections are for.
 pub fn draw_on(picture: &mut RgbImage, items: &[Detection]) {
     let (width, height) = picture.dimensions();
-    // Four pixels of line and 26 of letters for every 1000 of the mean side.
-    let scale = (width + height) as f32 / 2000.0;
-    let line = (4.0 * scale).round().max(1.0) as i32;
-    let letters = PxScale::from((26.0 * scale).round().max(13.0));
+    // Four pixels for every 1000 of the mean side.
+    let line = (4.0 * scale(picture)).round().max(1.0) as i32;
+    let letters = letters(picture);
     let font = FontRef::try_from_slice(FONT).ok();
     for item in items.iter().rev() {
         let b = item.bounds.clipped(width, height);
@@ -176,97 +222,5 @@ mod tests {
         assert_eq!(on_top_of(Rgb([255, 255, 0])), Rgb([0; 3]));
         assert_eq!(on_top_of(Rgb([40, 20, 160])), Rgb([255; 3]));
         assert_ne!(class_color(usize::MAX), class_color(usize::MAX - 1));
-    }
-}
-
-#[cfg(test)]
-mod scratch {
-    use super::*;
-    use crate::detections::BoxXyxy;
-    use crate::source::video::Mp4File;
-    use crate::source::{FrameSource, load_image};
-    #[test]
-    fn look() {
-        let f = load_image(std::path::Path::new("../assets/demo/astronaut.jpg")).unwrap();
-        let d = |label: &str, class_id, score, x1, y1, x2, y2| Detection {
-            label: label.into(),
-            class_id,
-            score,
-            bounds: BoxXyxy { x1, y1, x2, y2 },
-        };
-        let items = vec![
-            d("person", 15, 0.964, 60.0, 2.0, 440.0, 600.0),
-            d("tvmonitor", 20, 0.51, 450.0, 60.0, 540.0, 200.0),
-            d("cat", 8, 0.3, 350.0, 300.0, 420.0, 360.0),
-            d("pottedplant", 16, 0.4, -20.0, 480.0, 50.0, 511.0),
-        ];
-        let o = draw(&f, &items);
-        RgbImage::from_raw(o.width(), o.height(), o.packed()).unwrap().save("/tmp/sk/drawn.png").unwrap();
-        let mut im = RgbImage::from_pixel(640, 360, Rgb([128; 3]));
-        let items: Vec<_> = (1..21)
-            .map(|i| {
-                let x = ((i - 1) % 5) as f32 * 125.0 + 8.0;
-                let y = ((i - 1) / 5) as f32 * 88.0 + 22.0;
-                d("class", i, i as f32 / 20.0, x, y, x + 110.0, y + 55.0)
-            })
-            .collect();
-        draw_on(&mut im, &items);
-        im.save("/tmp/sk/colors.png").unwrap();
-        let mut sheet = RgbImage::new(640, 360);
-        let mut demo = crate::source::Demo::new(false).unwrap();
-        let mut i = 0;
-        while let Some(f) = demo.next_frame().unwrap() {
-            if i % 40 == 20 {
-                let im = RgbImage::from_raw(f.width(), f.height(), f.packed()).unwrap();
-                let s = image::imageops::thumbnail(&im, 213, 120);
-                let k = i / 40;
-                image::imageops::replace(&mut sheet, &s, (k % 3) * 213, (k / 3) * 120);
-            }
-            i += 1;
-        }
-        sheet.save("/tmp/sk/demo-sheet.png").unwrap();
-        let mut r = crate::record::Recorder::create(
-            "/tmp/sk/rec.mp4",
-            &crate::record::RecorderOptions { overwrite: true },
-        )
-        .unwrap();
-        let mut demo = crate::source::Demo::new(false).unwrap();
-        let t = std::time::Instant::now();
-        while let Some(f) = demo.next_frame().unwrap() {
-            r.push(&f).unwrap();
-        }
-        println!("{:?} {:?}", r.finish().unwrap(), t.elapsed());
-        let mut list: Vec<_> = std::fs::read_dir("/tmp/sk/odd").unwrap().map(|e| e.unwrap().path()).collect();
-        list.sort();
-        for p in list {
-            match Mp4File::open(&p) {
-                Err(e) => println!("{e}"),
-                Ok(mut v) => {
-                    let (mut n, mut t, mut e, mut s) = (0, vec![], None, (0, 0));
-                    loop {
-                        match v.next_frame() {
-                            Ok(Some(f)) => {
-                                n += 1;
-                                s = (f.width(), f.height());
-                                t.push(f.captured().as_secs_f64());
-                            }
-                            Ok(None) => break,
-                            Err(x) => e = Some(x.to_string()),
-                        }
-                    }
-                    println!(
-                        "{}: {n} of {:?} {s:?} damaged {} first {:.4?} last {:?} {} dur {:?} int {:?} {e:?}",
-                        v.name(),
-                        v.frame_count(),
-                        v.damaged(),
-                        &t[..t.len().min(3)],
-                        t.last(),
-                        t.is_sorted(),
-                        v.duration(),
-                        v.frame_interval()
-                    );
-                }
-            }
-        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use openh264::OpenH264API;
-use openh264::encoder::{Encoder, EncoderConfig, FrameType, RateControlMode, VuiConfig};
+use openh264::encoder::{BitRate, Encoder, EncoderConfig, FrameType, QpRange, RateControlMode, VuiConfig};
 use openh264::formats::YUVSource;
+use openh264::{OpenH264API, Timestamp};
 use yuv::{
     YuvChromaSubsampling, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix, rgb_to_yuv420,
 };
@@ -18,6 +18,33 @@ const MIN_SIDE: u32 = 16;
 /// At least this often a picture can be read without those before it.
 const KEY_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How well frames are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// The same quantiser for every frame, 0 (best) to 51: constant quality, whatever the frame rate.
+    Quantiser(u8),
+    /// So many bits a second on average, 10,000 to 100 million.
+    BitRate(u32),
+}
+
+impl Default for Quality {
+    /// Quantiser 26: hardly told from the original.
+    fn default() -> Self {
+        Self::Quantiser(26)
+    }
+}
+
+impl Quality {
+    /// Whether it is in range; the error is a reason to show.
+    pub(super) fn check(self) -> Result<(), String> {
+        match self {
+            Self::Quantiser(0..=51) | Self::BitRate(10_000..=100_000_000) => Ok(()),
+            Self::Quantiser(q) => Err(format!("a quantiser is 0 to 51, not {q}")),
+            Self::BitRate(rate) => Err(format!("a bit rate is 10,000 to 100 million a second, not {rate}")),
+        }
+    }
+}
+
 /// One coded picture.
 #[derive(Debug)]
 pub(super) struct Coded {
@@ -27,7 +54,7 @@ pub(super) struct Coded {
     pub(super) key: bool,
 }
 
-/// An H.264 encoder for frames of one size, at constant quality: quantiser 26, whatever the frame rate.
+/// An H.264 encoder for frames of one size.
 pub(super) struct H264 {
     encoder: Encoder,
     planes: YuvPlanarImageMut<'static, u8>,
@@ -39,7 +66,7 @@ pub(super) struct H264 {
 
 impl H264 {
     /// An encoder for frames of this size; the error is a reason to show.
-    pub(super) fn new(width: u32, height: u32) -> Result<Self, String> {
+    pub(super) fn new(width: u32, height: u32, quality: Quality) -> Result<Self, String> {
         let (coded_width, coded_height) = coded_size(width, height);
         let (long, short) = (coded_width.max(coded_height), coded_width.min(coded_height));
         if long > MAX_SIDES.0 || short > MAX_SIDES.1 {
@@ -48,12 +75,18 @@ impl H264 {
                 MAX_SIDES.0, MAX_SIDES.1
             ));
         }
-        // A bit rate would need to know the frame rate beforehand; cameras and slow detectors vary it.
-        let config = EncoderConfig::new()
-            .rate_control_mode(RateControlMode::Off)
-            .skip_frames(false)
-            .num_threads(1)
-            .vui(VuiConfig::bt709());
+        let config = match quality {
+            // Without rate control openh264 would always take 26; with it, it keeps to the range.
+            Quality::Quantiser(q) => EncoderConfig::new()
+                .rate_control_mode(RateControlMode::Quality)
+                .bitrate(BitRate::from_bps(100_000_000))
+                .qp(QpRange::new(q, q)),
+            // By the frames' times: cameras and slow detectors vary their rate.
+            Quality::BitRate(rate) => EncoderConfig::new()
+                .rate_control_mode(RateControlMode::Timestamp)
+                .bitrate(BitRate::from_bps(rate)),
+        };
+        let config = config.skip_frames(false).num_threads(1).vui(VuiConfig::bt709());
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
             .map_err(|e| format!("the H.264 encoder did not start: {e}"))?;
         let planes = YuvPlanarImageMut::alloc(coded_width, coded_height, YuvChromaSubsampling::Yuv420);
@@ -77,7 +110,7 @@ impl H264 {
         }
         let stream = self
             .encoder
-            .encode(&Planes(&self.planes))
+            .encode_at(&Planes(&self.planes), Timestamp::from_millis(time.as_millis() as u64))
             .map_err(|e| format!("the H.264 encoder failed: {e}"))?;
         let key = match stream.frame_type() {
             FrameType::IDR => true,
@@ -176,15 +209,15 @@ mod tests {
 
     #[test]
     fn sizes_are_limited() {
-        assert!(H264::new(3840, 2160).is_ok());
-        assert!(H264::new(1080, 3839).is_ok());
-        assert!(H264::new(3841, 2160).is_err());
-        assert!(H264::new(3000, 3000).is_err());
+        assert!(H264::new(3840, 2160, Quality::default()).is_ok());
+        assert!(H264::new(1080, 3839, Quality::default()).is_ok());
+        assert!(H264::new(3841, 2160, Quality::default()).is_err());
+        assert!(H264::new(3000, 3000, Quality::default()).is_err());
     }
 
     #[test]
     fn key_pictures_come_by_time() {
-        let mut encoder = H264::new(64, 48).unwrap();
+        let mut encoder = H264::new(64, 48, Quality::default()).unwrap();
         let frame = Frame::rgb8(64, 48, vec![128; 64 * 48 * 3]).unwrap();
         let keys: Vec<bool> = [0, 500, 1900, 2100, 2200, 9000]
             .map(|ms| encoder.encode(&frame, Duration::from_millis(ms)).unwrap().key)

@@ -1,5 +1,7 @@
-//! Drawing detections and recording annotated video.
+//! Drawing detections, recording annotated video, and what was found as lines of JSON.
 
+#[cfg(feature = "video")]
+mod background;
 pub mod draw;
 #[cfg(feature = "video")]
 mod encode;
@@ -7,7 +9,13 @@ mod encode;
 mod mux;
 #[cfg(feature = "video")]
 mod recorder;
-
-pub use draw::{class_color, draw};
 #[cfg(feature = "video")]
-pub use recorder::{Recorder, RecorderOptions, Summary};
+mod segment;
+mod sidecar;
+
+#[cfg(feature = "video")]
+pub use background::{Background, Recorded, Status, WhenFull};
+pub use draw::{Overlay, class_color, draw};
+#[cfg(feature = "video")]
+pub use recorder::{Quality, Recorder, RecorderOptions, Summary};
+pub use sidecar::{Line, TimingMs};

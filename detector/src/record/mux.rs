@@ -65,15 +65,19 @@ impl Muxer {
         if self.ticks >= u64::from(TIMESCALE) { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what waits, then how long it all is, and makes sure of the disk; gives the ticks and bytes
-    /// of the whole.
-    pub(super) fn finish(&mut self) -> io::Result<(u64, u64)> {
+    /// Bytes written and waiting to be written.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end + self.fragment.iter().map(|(coded, _)| coded.data.len() as u64).sum::<u64>()
+    }
+
+    /// Writes what waits, then how long it all is, and makes sure of the disk; gives the ticks of the whole.
+    pub(super) fn finish(&mut self) -> io::Result<u64> {
         self.flush()?;
         let index = index(&self.track, Some(self.before))?;
         self.file.seek(SeekFrom::Start(self.moov_at))?;
         self.file.write_all(&index)?;
         self.file.sync_all()?;
-        Ok((self.before, self.end))
+        Ok(self.before)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,202 +1,322 @@
-//! Recording frames to a file, with the times at which they were taken.
+//! Recording frames to files, with the times at which they were taken.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::encode::{Coded, H264};
-use super::mux::{Muxer, TIMESCALE};
+pub use super::encode::Quality;
+use super::segment::{Refusal, Segment};
+use super::sidecar::{Line, Sidecar};
 use crate::error::Error;
 use crate::frame::Frame;
 
-/// How long a single frame is shown, in ticks: a thirtieth of a second.
-const LONE_FRAME: u32 = TIMESCALE / 30;
+/// How often the free space of the disk is looked at, in recorded time.
+const LOOK_AT_DISK: Duration = Duration::from_secs(1);
 
 /// How to record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecorderOptions {
-    /// Whether a file of this name is replaced; otherwise it is an error.
+    /// Whether files of these names are replaced; otherwise they are errors.
     pub overwrite: bool,
+    /// How well frames are coded.
+    pub quality: Quality,
+    /// A new file each time one has this length.
+    pub segment: Option<Duration>,
+    /// The recording ends before all its files together have more bytes than this.
+    pub max_bytes: Option<u64>,
+    /// The recording ends when the disk has fewer free bytes than this.
+    pub keep_free: u64,
+    /// Where a line of JSON for each frame goes.
+    pub sidecar: Option<PathBuf>,
+}
+
+impl Default for RecorderOptions {
+    /// One file, constant quality, 200 MB kept free.
+    fn default() -> Self {
+        Self {
+            overwrite: false,
+            quality: Quality::default(),
+            segment: None,
+            max_bytes: None,
+            keep_free: 200_000_000,
+            sidecar: None,
+        }
+    }
 }
 
 /// What was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Frames in the file.
+    /// The files, in order.
+    pub files: Vec<PathBuf>,
+    /// Frames in the files.
     pub frames: u64,
     /// From the first frame to the end of the last, which counts as long as the one before it.
     pub duration: Duration,
-    /// Size of the file in bytes.
+    /// Size of the files in bytes.
     pub bytes: u64,
-    /// Width of the picture in pixels.
+    /// Width of the (last) picture in pixels.
     pub width: u32,
-    /// Height of the picture in pixels.
+    /// Height of the (last) picture in pixels.
     pub height: u32,
+    /// Why the recording ended before its frames did, if so.
+    pub ended: Option<String>,
 }
 
-/// Writes frames to an MP4 file with H.264 as they come.
+/// Writes frames to MP4 files with H.264 as they come.
 ///
-/// Frames keep the distance of their [`Frame::captured`] times, the first is shown at 0. An odd side gets
-/// one more row or column, a repetition of the last. The file is written every second: after a crash it
-/// plays up to there. Dropping a recorder without [`Recorder::finish`] writes what waits, unchecked.
+/// Frames keep the distance of their [`Frame::captured`] times, the first of each file is shown at 0. An
+/// odd side gets one more row or column, a repetition of the last. A frame of another size starts another
+/// file: `out.mp4`, `out-2.mp4` and so on. Files are written every second: after a crash they play up to
+/// there. Dropping a recorder without [`Recorder::finish`] writes what waits, unchecked.
 pub struct Recorder {
     path: PathBuf,
+    options: RecorderOptions,
     /// The empty file, until the first frame tells what goes to its front.
-    file: Option<fs::File>,
-    stream: Option<Stream>,
-    failed: bool,
-}
-
-/// What is there from the first frame on.
-struct Stream {
-    size: (u32, u32),
-    encoder: H264,
-    muxer: Muxer,
-    began: Duration,
-    /// The newest picture and its tick; how long it is shown depends on the next.
-    waiting: Option<(Coded, u64)>,
-    interval: u32,
-    frames: u64,
+    file: Option<File>,
+    segment: Option<Segment>,
+    sidecar: Option<Sidecar>,
+    done: Summary,
+    looked_at_disk: Option<Duration>,
 }
 
 impl Recorder {
-    /// Makes the file.
+    /// Makes the first file and the sidecar.
     ///
     /// # Errors
-    /// [`Error::Recording`] where a file of this name exists and is not to be replaced; [`Error::Io`] where
-    /// it cannot be made.
+    /// [`Error::Recording`] where a file of this name exists and is not to be replaced, or a setting makes
+    /// no sense; [`Error::Io`] where it cannot be made.
     pub fn create(path: impl AsRef<Path>, options: &RecorderOptions) -> Result<Self, Error> {
-        let path = path.as_ref().to_owned();
-        let mut how = OpenOptions::new();
-        how.write(true);
-        if options.overwrite {
-            how.create(true).truncate(true);
-        } else {
-            how.create_new(true);
+        let (path, options) = (path.as_ref().to_owned(), options.clone());
+        if options.segment.is_some_and(|length| length < Duration::from_secs(1)) {
+            let reason = "files of less than a second are not made".into();
+            return Err(Error::Recording { path, reason });
         }
-        match how.open(&path) {
-            Ok(file) => Ok(Self { path, file: Some(file), stream: None, failed: false }),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::Recording { path, reason: "there is a file of this name already".into() })
+        options.quality.check().map_err(|reason| Error::Recording { path: path.clone(), reason })?;
+        let file = new_file(&path, options.overwrite)?;
+        let mut recorder = Self {
+            path,
+            options,
+            file: Some(file),
+            segment: None,
+            sidecar: None,
+            done: Summary::default(),
+            looked_at_disk: None,
+        };
+        if let Some(sidecar) = &recorder.options.sidecar {
+            // Where this fails, drop removes the empty video.
+            let file = new_file(sidecar, recorder.options.overwrite)?;
+            recorder.sidecar = Some(Sidecar::new(file, sidecar.clone()));
+        }
+        Ok(recorder)
+    }
+
+    /// Adds a frame; false where the recording has ended (see [`Recorder::ended`]) and the frame is not in it.
+    ///
+    /// # Errors
+    /// [`Error::Recording`] where the frame is not later than the one before it, or too large for H.264
+    /// (3840×2160): it is left out and recording can go on. Also where the encoder fails, and [`Error::Io`]
+    /// where a file cannot be written: then what was written so far is kept, and the recording has ended.
+    pub fn push(&mut self, frame: &Frame) -> Result<bool, Error> {
+        self.push_with(frame, None)
+    }
+
+    /// As [`Recorder::push`], with what goes to the sidecar, if there is one.
+    ///
+    /// # Errors
+    /// As [`Recorder::push`].
+    pub fn push_with(&mut self, frame: &Frame, line: Option<&Line<'_>>) -> Result<bool, Error> {
+        if self.done.ended.is_some() || self.over_a_limit(frame)? {
+            return Ok(false);
+        }
+        let outcome = match &mut self.segment {
+            Some(segment) if segment.fits(frame) && !is_full(segment, frame, self.options.segment) => {
+                segment.push(frame)
             }
-            Err(source) => Err(Error::Io { path, source }),
+            Some(_) => {
+                self.close(Some(frame.captured()))?;
+                self.open(frame)?
+            }
+            None => self.open(frame)?,
+        };
+        outcome.map_err(|refusal| self.refuse(refusal))?;
+        if let (Some(sidecar), Some(line)) = (&mut self.sidecar, line) {
+            sidecar.write(line).inspect_err(|error| self.done.ended = Some(error.to_string()))?;
         }
+        Ok(true)
     }
 
-    /// Adds a frame.
-    ///
-    /// # Errors
-    /// [`Error::Recording`] where the frame has another size than the first, is not later than the one
-    /// before it, or is too large for H.264 (3840×2160): it is left out and recording can go on. Also where
-    /// the encoder fails, and [`Error::Io`] where the file cannot be written: then what was written so
-    /// far is kept, and nothing more is accepted.
-    pub fn push(&mut self, frame: &Frame) -> Result<(), Error> {
-        if self.failed {
-            return Err(self.refuse("it ended with an earlier error".into()));
-        }
-        let Some(stream) = &mut self.stream else { return self.start(frame) };
-        let size = (frame.width(), frame.height());
-        if size != stream.size {
-            let (size, first) = (format!("{}×{}", size.0, size.1), stream.size);
-            return Err(self.refuse(format!("a frame has {size} pixels, the first {}×{}", first.0, first.1)));
-        }
-        let time = frame.captured().saturating_sub(stream.began);
-        let tick = ticks(time);
-        let newest = stream.waiting.as_ref().map_or(0, |(_, tick)| *tick);
-        let Some(interval) = tick.checked_sub(newest).filter(|t| *t > 0) else {
-            return Err(self.refuse(format!("a frame at {time:?} is not later than the one before it")));
-        };
-        let Ok(interval) = u32::try_from(interval) else {
-            return Err(self.refuse(format!("a frame at {time:?} is more than half a day after the last")));
-        };
-        let coded = match stream.encoder.encode(frame, time) {
-            Ok(coded) => coded,
-            Err(reason) => return Err(self.fail(reason)),
-        };
-        stream.frames += 1;
-        stream.interval = interval;
-        match stream.waiting.replace((coded, tick)).map(|(coded, _)| stream.muxer.push(coded, interval)) {
-            Some(Err(source)) => Err(self.fail_io(source)),
-            _ => Ok(()),
-        }
+    /// Why nothing more is recorded, if so: a limit was reached, the disk is full, or an earlier error.
+    #[must_use]
+    pub fn ended(&self) -> Option<&str> {
+        self.done.ended.as_deref()
     }
 
-    /// Writes what waits and how long it all is, and closes the file.
+    /// Bytes written so far, in all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.done.bytes + self.segment.as_ref().map_or(0, Segment::bytes)
+    }
+
+    /// Writes what waits and how long it all is, and closes the files.
     ///
     /// # Errors
-    /// [`Error::Recording`] where there was no frame, in which case no file is left, or where an earlier
-    /// error ended it; [`Error::Io`] where the file cannot be written.
+    /// [`Error::Recording`] where there was no frame, in which case no file is left; [`Error::Io`] where a
+    /// file cannot be written.
     pub fn finish(mut self) -> Result<Summary, Error> {
-        if self.failed {
-            return Err(self.refuse("it ended with an earlier error".into()));
+        self.close(None)?;
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.flush()?;
         }
-        let Some(mut stream) = self.stream.take() else {
+        if self.done.frames == 0 {
             // Drop removes the empty file.
-            return Err(self.refuse("there was no frame to record".into()));
-        };
-        let (width, height) = stream.encoder.size();
-        let io = |source| Error::Io { path: self.path.clone(), source };
-        let (ticks, bytes) = stream.finish().map_err(io)?;
-        let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(TIMESCALE);
-        let duration = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        Ok(Summary { frames: stream.frames, duration, bytes, width, height })
-    }
-
-    fn start(&mut self, frame: &Frame) -> Result<(), Error> {
-        let size = (frame.width(), frame.height());
-        let mut encoder = H264::new(size.0, size.1).map_err(|reason| self.refuse(reason))?;
-        let coded = encoder.encode(frame, Duration::ZERO).map_err(|reason| self.fail(reason))?;
-        let (Some(file), Some(parameters)) = (self.file.take(), &encoder.parameters) else {
-            return Err(self.fail("the H.264 encoder gave no parameter sets".into()));
-        };
-        let muxer = Muxer::new(file, encoder.size(), parameters).map_err(|e| self.fail_io(e))?;
-        let (began, waiting) = (frame.captured(), Some((coded, 0)));
-        self.stream = Some(Stream { size, encoder, muxer, began, waiting, interval: LONE_FRAME, frames: 1 });
-        Ok(())
-    }
-
-    fn refuse(&self, reason: String) -> Error {
-        Error::Recording { path: self.path.clone(), reason }
-    }
-
-    fn fail(&mut self, reason: String) -> Error {
-        self.failed = true;
-        self.refuse(reason)
-    }
-
-    fn fail_io(&mut self, source: io::Error) -> Error {
-        self.failed = true;
-        Error::Io { path: self.path.clone(), source }
-    }
-}
-
-impl Stream {
-    /// The last frame is shown as long as the one before it.
-    fn finish(&mut self) -> io::Result<(u64, u64)> {
-        if let Some((coded, _)) = self.waiting.take() {
-            self.muxer.push(coded, self.interval)?;
+            let reason = self.done.ended.take().unwrap_or_else(|| "there was no frame to record".into());
+            return Err(Error::Recording { path: self.path.clone(), reason });
         }
-        self.muxer.finish()
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    /// Starts a file with a frame. The inner result is the frame's, the outer one the file's.
+    fn open(&mut self, frame: &Frame) -> Result<Result<(), Refusal>, Error> {
+        let path = self.segment_path(self.done.files.len());
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => new_file(&path, self.options.overwrite).inspect_err(|error| {
+                self.done.ended = Some(error.to_string());
+            })?,
+        };
+        // For the next frame, should only this one be refused.
+        let spare = file.try_clone();
+        Ok(match Segment::start(file, frame, self.options.quality) {
+            Ok(segment) => {
+                self.done.files.push(path);
+                (self.done.width, self.done.height) = segment.coded_size();
+                self.segment = Some(segment);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.file = spare.ok().filter(|_| matches!(refusal, Refusal::Frame(_)));
+                Err(refusal)
+            }
+        })
+    }
+
+    /// Finishes the file being written, if any.
+    fn close(&mut self, next: Option<Duration>) -> Result<(), Error> {
+        let Some(mut segment) = self.segment.take() else { return Ok(()) };
+        let path = self.done.files.last().unwrap_or(&self.path).clone();
+        let length = segment.finish(next);
+        self.done.frames += segment.frames;
+        self.done.bytes += segment.bytes();
+        match length {
+            Ok(length) => {
+                self.done.duration += length;
+                Ok(())
+            }
+            Err(source) => {
+                let error = Error::Io { path, source };
+                self.done.ended = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the recording where a limit is reached.
+    fn over_a_limit(&mut self, frame: &Frame) -> Result<bool, Error> {
+        let mut reason = None;
+        if self.options.max_bytes.is_some_and(|most| self.bytes() + margin(frame) > most) {
+            reason = Some("its size has reached the limit".to_owned());
+        }
+        let due =
+            self.looked_at_disk.is_none_or(|last| frame.captured().saturating_sub(last) >= LOOK_AT_DISK);
+        if due {
+            self.looked_at_disk = Some(frame.captured());
+            // Where the system does not tell, only a failing write can.
+            if let Ok(free) = fs4::available_space(folder_of(&self.path))
+                && free < self.options.keep_free
+            {
+                let mb = |bytes: u64| bytes / 1_000_000;
+                reason = Some(format!(
+                    "the disk is nearly full: {} MB are free, {} MB are kept",
+                    mb(free),
+                    mb(self.options.keep_free)
+                ));
+            }
+        }
+        let Some(reason) = reason else { return Ok(false) };
+        self.close(Some(frame.captured()))?;
+        self.done.ended = Some(reason);
+        Ok(true)
+    }
+
+    /// `out.mp4`, then `out-2.mp4` and so on.
+    fn segment_path(&self, number: usize) -> PathBuf {
+        if number == 0 {
+            return self.path.clone();
+        }
+        let mut name = self.path.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-{}", number + 1));
+        if let Some(extension) = self.path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        self.path.with_file_name(name)
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Error {
+        let path = self.done.files.last().unwrap_or(&self.path).clone();
+        let (error, over) = match refusal {
+            Refusal::Frame(reason) => (Error::Recording { path, reason }, false),
+            Refusal::Encoder(reason) => (Error::Recording { path, reason }, true),
+            Refusal::Io(source) => (Error::Io { path, source }, true),
+        };
+        if over {
+            self.done.ended = Some(error.to_string());
+        }
+        error
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            // Nobody is left to tell of an error, and after an earlier one this is an attempt.
-            let _ = stream.finish();
-        }
-        if self.file.take().is_some() {
+        // An empty file is of no use to anybody; a device that was written to stays.
+        let is_file = |file: File| file.metadata().is_ok_and(|about| about.is_file());
+        if self.done.files.is_empty() && self.file.take().is_some_and(is_file) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// The nearest tick to a time.
-fn ticks(time: Duration) -> u64 {
-    let nanos = time.as_nanos() * u128::from(TIMESCALE);
-    u64::try_from((nanos + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX)
+/// Bytes that one more frame may take: as much as a badly compressible one.
+fn margin(frame: &Frame) -> u64 {
+    u64::from(frame.width()) * u64::from(frame.height()) / 4
+}
+
+fn is_full(segment: &Segment, frame: &Frame, length: Option<Duration>) -> bool {
+    length.is_some_and(|length| frame.captured().saturating_sub(segment.began()) >= length)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn new_file(path: &Path, overwrite: bool) -> Result<File, Error> {
+    let mut how = OpenOptions::new();
+    how.write(true);
+    if overwrite {
+        how.create(true).truncate(true);
+    } else {
+        how.create_new(true);
+    }
+    how.open(path).map_err(|source| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            Error::Recording { path, reason: "there is a file of this name already".into() }
+        } else {
+            Error::Io { path, source }
+        }
+    })
 }
 
 #[cfg(test)]

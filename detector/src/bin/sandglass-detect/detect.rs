@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sandglass_detector::record::draw::draw;
+use sandglass_detector::record::{Line, draw};
 use sandglass_detector::{Detector, Frame, source};
 
 use crate::NetworkArgs;
-use crate::output::{JsonLines, Record, milliseconds, summary};
+use crate::output::{JsonLines, milliseconds, summary};
 
 #[derive(Args)]
 pub(crate) struct DetectArgs {
-    /// Pictures, folders, patterns, videos or `demo`
+    /// Pictures, folders, patterns, videos, `camera`, `camera:1` or `demo`
     #[arg(value_name = "SOURCE", required = true)]
     sources: Vec<String>,
     /// Backbone by name; `sandglass-detect models` lists them
@@ -41,14 +41,9 @@ pub(crate) struct DetectArgs {
     /// Save annotated pictures: to this file for one picture, else into this folder
     #[arg(long, value_name = "FILE|DIR")]
     save: Option<PathBuf>,
-    /// Record the annotated video to this MP4 file
     #[cfg(feature = "video")]
-    #[arg(long, value_name = "OUT.mp4")]
-    pub(crate) record: Option<PathBuf>,
-    /// Write over a recording that exists
-    #[cfg(feature = "video")]
-    #[arg(long, requires = "record")]
-    pub(crate) force: bool,
+    #[command(flatten, next_help_heading = "Recording and live sources")]
+    pub(crate) video: crate::video::VideoArgs,
 }
 
 impl DetectArgs {
@@ -65,9 +60,9 @@ impl DetectArgs {
 pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     let videos = args.sources.iter().filter(|name| source::is_video(name)).count();
     #[cfg(feature = "video")]
-    if videos > 0 || args.record.is_some() {
+    if videos > 0 || args.video.record.is_some() {
         let [source] = args.sources.as_slice() else {
-            bail!("a video is detected by itself: give one video, or only pictures");
+            bail!("a video or camera is detected by itself: give one, or only pictures");
         };
         if args.save.is_some() {
             bail!("--save is for pictures; --record OUT.mp4 saves an annotated video");
@@ -102,16 +97,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
         match outcome {
             Ok((frame, found)) => {
                 if let Some(json) = &mut json {
-                    json.write(&Record {
-                        source: &name,
-                        frame: None,
-                        time: None,
-                        width: found.width,
-                        height: found.height,
-                        backbone: &backbone,
-                        detections: &found.items,
-                        timing_ms: found.timing.into(),
-                    })?;
+                    json.write(&Line::new(&name, None, &backbone, &found))?;
                 }
                 if let Some(saver) = &mut saver
                     && let Err(error) = saver.save(path, &draw(&frame, &found.items))

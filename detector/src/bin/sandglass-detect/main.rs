@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
 
 mod bench;
+#[cfg(feature = "camera")]
+mod cameras;
 mod detect;
 #[cfg(feature = "import")]
 mod import;
@@ -18,8 +20,9 @@ mod video;
 
 /// Find objects in pictures and videos.
 ///
-/// SOURCE is a picture, a folder of pictures, a pattern such as 'photos/*.jpg', an H.264 video in MP4, or
-/// `demo` for the built-in clip. Nothing is downloaded and no connection is made.
+/// SOURCE is a picture, a folder of pictures, a pattern such as 'photos/*.jpg', a video (H.264 in MP4 or
+/// MOV, Motion JPEG in AVI; others where ffmpeg is installed), `camera` or `camera:1`, or `demo` for the
+/// built-in clip. Nothing is downloaded and no connection is made.
 #[derive(Parser)]
 #[command(
     name = "sandglass-detect",
@@ -30,7 +33,9 @@ mod video;
   sandglass-detect photo.jpg                          print what is in a picture
   sandglass-detect photos/ --json found.jsonl         one JSON object a picture
   sandglass-detect 'photos/*.jpg' --save out/ --classes person,dog
-  sandglass-detect demo --record demo-annotated.mp4   an annotated video
+  sandglass-detect clip.mp4 --record annotated.mp4    an annotated video
+  sandglass-detect camera --record out.mp4 --sidecar out.jsonl   until Ctrl-C
+  sandglass-detect cameras                            which cameras and formats there are
   sandglass-detect models                             which networks there are
 
 Exit status: 0 all done, 1 some input failed (the others are done), 2 wrong usage."
@@ -48,6 +53,9 @@ enum Command {
     Models(list::ListArgs),
     /// Measure this machine: time a frame by stage
     Bench(bench::BenchArgs),
+    /// List the cameras and what they offer
+    #[cfg(feature = "camera")]
+    Cameras(cameras::CamerasArgs),
     /// Turn a PyTorch checkpoint into a weights file
     #[cfg(feature = "import")]
     Import(import::ImportArgs),
@@ -108,6 +116,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Some(Command::Models(args)) => list::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        #[cfg(feature = "camera")]
+        Some(Command::Cameras(args)) => cameras::run(&args),
         #[cfg(feature = "import")]
         Some(Command::Import(args)) => import::run(args),
         None => detect::run(&cli.detect),

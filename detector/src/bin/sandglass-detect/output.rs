@@ -6,45 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sandglass_detector::{Detection, Detections, Timing};
-use serde::Serialize;
-
-/// One picture or frame as a line of JSON.
-#[derive(Serialize)]
-pub(crate) struct Record<'a> {
-    pub(crate) source: &'a str,
-    /// The number of a video's frame, from 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) frame: Option<u64>,
-    /// When a video's frame is shown, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) time: Option<f64>,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) backbone: &'a str,
-    pub(crate) detections: &'a [Detection],
-    pub(crate) timing_ms: Milliseconds,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Milliseconds {
-    preprocess: f64,
-    network: f64,
-    postprocess: f64,
-    total: f64,
-}
-
-impl From<Timing> for Milliseconds {
-    fn from(timing: Timing) -> Self {
-        let ms = milliseconds;
-        Self {
-            preprocess: ms(timing.preprocess),
-            network: ms(timing.network),
-            postprocess: ms(timing.postprocess),
-            total: ms(timing.total()),
-        }
-    }
-}
+use sandglass_detector::Detections;
+use sandglass_detector::record::Line;
 
 /// Milliseconds to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
@@ -69,8 +32,8 @@ impl JsonLines {
         Ok(Self { to, name })
     }
 
-    pub(crate) fn write(&mut self, record: &impl Serialize) -> Result<()> {
-        let line = serde_json::to_string(record)?;
+    pub(crate) fn write(&mut self, line: &Line<'_>) -> Result<()> {
+        let line = serde_json::to_string(line)?;
         writeln!(self.to, "{line}").with_context(|| format!("cannot write {}", self.name))
     }
 
