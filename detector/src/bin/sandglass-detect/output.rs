@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sandglass_detector::Detections;
-use sandglass_detector::record::Line;
+use serde::Serialize;
 
 /// Milliseconds to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
@@ -32,7 +32,7 @@ impl JsonLines {
         Ok(Self { to, name })
     }
 
-    pub(crate) fn write(&mut self, line: &Line<'_>) -> Result<()> {
+    pub(crate) fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let line = serde_json::to_string(line)?;
         writeln!(self.to, "{line}").with_context(|| format!("cannot write {}", self.name))
     }
