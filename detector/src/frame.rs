@@ -109,7 +109,9 @@ impl Frame {
     /// The rows copied one after the other without gaps: `height` × `width` × 3 bytes.
     #[must_use]
     pub fn packed(&self) -> Vec<u8> {
-        (0..self.height).flat_map(|y| self.row(y)).copied().collect()
+        let mut packed = Vec::with_capacity(self.width as usize * 3 * self.height as usize);
+        (0..self.height).for_each(|y| packed.extend_from_slice(self.row(y)));
+        packed
     }
 }
 

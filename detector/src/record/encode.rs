@@ -78,12 +78,12 @@ impl H264 {
         let config = match quality {
             // Without rate control openh264 would always take 26; with it, it keeps to the range.
             Quality::Quantiser(q) => EncoderConfig::new()
-                .rate_control_mode(RateControlMode::Quality)
+                .rate_control_mode(RateControlMode::Bufferbased)
                 .bitrate(BitRate::from_bps(100_000_000))
                 .qp(QpRange::new(q, q)),
             // By the frames' times: cameras and slow detectors vary their rate.
             Quality::BitRate(rate) => EncoderConfig::new()
-                .rate_control_mode(RateControlMode::Timestamp)
+                .rate_control_mode(RateControlMode::Bufferbased)
                 .bitrate(BitRate::from_bps(rate)),
         };
         let config = config.skip_frames(false).num_threads(1).vui(VuiConfig::bt709());

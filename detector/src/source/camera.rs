@@ -13,6 +13,8 @@ mod driver;
 mod native;
 mod pixels;
 
+pub use self::pixels::unpack;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};

@@ -147,7 +147,11 @@ impl Capture {
             Ok(Some(frame)) => {
                 let captured = frame.captured();
                 let first = *self.first.get_or_insert(captured);
-                let due = self.pace.due(Instant::now(), captured, source.frame_interval());
+                let now = Instant::now();
+                let live = source.live_since().is_some();
+                // What is live is shown as it comes: waiting could only make it older.
+                let due = if live { now } else { self.pace.due(now, captured, source.frame_interval()) };
+                self.problem = None;
                 let captured = Captured {
                     generation: self.generation,
                     name: source.name(),
@@ -161,8 +165,11 @@ impl Capture {
             Ok(None) => self.end(),
             // The source itself knows whether it can go on: it says `None` next if it cannot.
             Err(error) => {
-                self.problem = Some(error.to_string());
-                self.fail(error.to_string(), false);
+                // A camera that is missing says so again and again: once is enough.
+                let reason = error.to_string();
+                if self.problem.replace(reason.clone()).as_ref() != Some(&reason) {
+                    self.fail(reason, false);
+                }
             }
         }
     }

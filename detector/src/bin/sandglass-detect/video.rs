@@ -102,7 +102,7 @@ pub(crate) fn run(args: &DetectArgs, name: &str, detector: &Detector) -> Result<
         eprintln!("note: {remark}");
     }
     let live = source.live_since().is_some();
-    let overlay = (!video.raw).then(|| Overlay { banner: video.banner });
+    let overlay = (!video.raw).then_some(Overlay { banner: video.banner });
     let when_full = if live { WhenFull::Drop } else { WhenFull::Wait };
     let start = |recorder| Background::start(recorder, overlay, when_full);
     let recording = video.recorder()?.map(start).transpose()?;

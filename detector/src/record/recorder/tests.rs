@@ -301,3 +301,32 @@ fn a_live_recording_drops_rather_than_waits() {
     assert_eq!((summary.frames, status.dropped), (accepted, 60 - accepted));
     assert!(status.dropped > 0 && accepted > 1);
 }
+
+/// Half an hour of video, as fast as it goes: `cargo test --release -- --ignored half_an_hour`.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "takes minutes"]
+fn half_an_hour_needs_no_more_memory_than_a_minute() {
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    let (_dir, path) = new_file();
+    let recorder = Recorder::create(&path, &RecorderOptions::default()).unwrap();
+    let background = Background::start(recorder, Some(Overlay { banner: true }), WhenFull::Wait).unwrap();
+    let pictures: Vec<Frame> = (0..60).map(|i| frame(i, 640, 360, 0)).collect();
+    let mut after_a_minute = 0;
+    for number in 0..30 * 60 * 30_u64 {
+        let frame = pictures[number as usize % 60].clone().at(Duration::from_micros(number * 33_333));
+        let found = Detections { width: 640, height: 360, ..Detections::default() };
+        let (source, backbone) = ("made up".into(), "none".into());
+        assert!(background.push(Recorded { frame, source, number, backbone, found }));
+        if number == 60 * 30 {
+            after_a_minute = resident();
+        }
+    }
+    let at_the_end = resident();
+    let (summary, _) = background.finish().unwrap();
+    println!("{after_a_minute} bytes after a minute, {at_the_end} at the end; {summary:?}");
+    assert!(at_the_end < 150_000_000 && at_the_end < after_a_minute + 10_000_000);
+}

@@ -9,8 +9,11 @@ use crate::source::jpeg;
 /// Unpacks a picture that was promised in `format`.
 ///
 /// Bytes behind the picture are passed over. A JPEG is told by its first bytes and gives its own size,
-/// whatever was promised. The reason of a refusal is for the log: the picture counts as corrupt.
-pub(super) fn unpack(bytes: &[u8], format: CameraFormat) -> Result<Frame, String> {
+/// whatever was promised.
+///
+/// # Errors
+/// Why the bytes are no such picture.
+pub fn unpack(bytes: &[u8], format: CameraFormat) -> Result<Frame, String> {
     if bytes.starts_with(&[0xff, 0xd8]) || format.encoding == Encoding::Mjpeg {
         return jpeg::decode(bytes);
     }

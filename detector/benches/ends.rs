@@ -1,0 +1,78 @@
+//! The two ends of the pipeline at 1280×720: unpacking a camera's picture, drawing, coding.
+//! `cargo bench -p sandglass-detector --bench ends` prints medians in milliseconds, one core.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sandglass_detector::record::{Recorder, RecorderOptions, draw};
+use sandglass_detector::source::camera::{CameraFormat, Encoding, unpack};
+use sandglass_detector::source::load_image;
+use sandglass_detector::{BoxXyxy, Detection, Frame};
+
+const WIDTH: u32 = 1280;
+const HEIGHT: u32 = 720;
+const ROUNDS: usize = 60;
+
+fn main() {
+    let frame = photo();
+    for (encoding, bytes) in [
+        (Encoding::Yuyv, frame.pixels()[..(WIDTH * HEIGHT * 2) as usize].to_vec()),
+        (Encoding::Nv12, frame.pixels()[..(WIDTH * HEIGHT * 3 / 2) as usize].to_vec()),
+        (Encoding::Mjpeg, jpeg(&frame)),
+    ] {
+        let format = CameraFormat { width: WIDTH, height: HEIGHT, rate: 30, encoding };
+        report(&format!("{encoding} to RGB"), || {
+            black_box(unpack(black_box(&bytes), format).unwrap());
+        });
+    }
+    let items = boxes();
+    report("draw 20 boxes", || {
+        black_box(draw(black_box(&frame), &items));
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::create(folder.path().join("out.mp4"), &RecorderOptions::default()).unwrap();
+    let mut number = 0;
+    report("code H.264", || {
+        number += 1;
+        recorder.push(&frame.clone().at(Duration::from_millis(number * 33))).unwrap();
+    });
+}
+
+/// A real photograph, enlarged.
+fn photo() -> Frame {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo/astronaut.jpg");
+    let photo = load_image(&path).unwrap();
+    let photo = image::RgbImage::from_raw(photo.width(), photo.height(), photo.packed()).unwrap();
+    let large = image::imageops::resize(&photo, WIDTH, HEIGHT, image::imageops::FilterType::Triangle);
+    Frame::rgb8(WIDTH, HEIGHT, large.into_raw()).unwrap()
+}
+
+fn jpeg(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 80);
+    encoder.encode(frame.pixels(), WIDTH, HEIGHT, image::ExtendedColorType::Rgb8).unwrap();
+    bytes
+}
+
+fn boxes() -> Vec<Detection> {
+    let one = |i: usize| {
+        let (x1, y1) = ((i % 5 * 240) as f32 + 20.0, (i / 5 * 170) as f32 + 20.0);
+        let bounds = BoxXyxy { x1, y1, x2: x1 + 200.0, y2: y1 + 140.0 };
+        Detection { label: "motorbike".into(), class_id: i % 20 + 1, score: 0.5, bounds }
+    };
+    (0..20).map(one).collect()
+}
+
+fn report(what: &str, mut work: impl FnMut()) {
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let begin = Instant::now();
+            work();
+            begin.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("{what:16} {:6.2} ms", times[ROUNDS / 2].as_secs_f64() * 1000.0);
+}
