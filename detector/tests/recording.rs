@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandglass_detector::source;
+use sandglass_detector::record::{Recorder, RecorderOptions};
+use sandglass_detector::{Frame, source};
 
 /// The program with the fastest backbone: what it finds does not matter here.
 fn detect(arguments: &[&str]) -> Command {
@@ -35,8 +36,17 @@ fn killed_at_any_moment_it_plays_up_to_the_last_second() {
         ["demo", "--force", "--record", video.to_str().unwrap(), "--sidecar", sidecar.to_str().unwrap()];
     let mut with_pictures = 0;
     for round in 0..20_u64 {
+        // What the round before left would be taken for progress.
+        let _ = std::fs::remove_file(&video);
         let mut child = detect(&arguments).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(150 + round * 7919 % 1700));
+        // By what is written, not by the clock: machines differ. Then a little later, for any moment.
+        let enough = round * 7919 % 200_000;
+        while std::fs::metadata(&video).map_or(0, |about| about.len()) < enough
+            && child.try_wait().unwrap().is_none()
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(round * 31 % 100));
         signal(&child, "-KILL");
         child.wait().unwrap();
         let played = times(&video).len();
@@ -151,4 +161,72 @@ fn pictures_become_a_video() {
     // Four pictures of four sizes: four files.
     assert_eq!(times(&video), [0.0]);
     assert!(folder.path().join("out-4.mp4").exists());
+}
+
+#[test]
+fn a_name_without_an_ending_is_a_video_all_the_same() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo/demo.mp4");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["clip", "clip.txt", "clip.jpg"] {
+        let copy = folder.path().join(name);
+        std::fs::copy(&demo, &copy).unwrap();
+        assert!(source::is_video(copy.to_str().unwrap()));
+        assert_eq!(times(&copy).len(), 360, "{name}");
+    }
+    assert!(!source::is_video(demo.with_file_name("cars.jpg").to_str().unwrap()));
+}
+
+#[test]
+fn four_thousand_pixels_are_recorded_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("large.mp4");
+    let mut recorder = Recorder::create(&video, &RecorderOptions::default()).unwrap();
+    for number in 0..3_u8 {
+        let frame = Frame::rgb8(3840, 2160, vec![number * 40; 3840 * 2160 * 3]).unwrap();
+        assert!(recorder.push(&frame.at(Duration::from_millis(u64::from(number) * 40))).unwrap());
+    }
+    recorder.finish().unwrap();
+    let out = folder.path().join("out.mp4");
+    let output = detect(&[video.to_str().unwrap(), "--record", out.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(times(&out).len(), 3);
+}
+
+/// A disk of two megabytes, where the system lets us make one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_leaves_what_fitted() {
+    struct Mounted(tempfile::TempDir);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg(self.0.path()).output();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(folder.path()).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        println!("skipped: not permitted to mount a small disk");
+        return;
+    }
+    let small = Mounted(folder);
+    let video = small.0.path().join("out.mp4");
+    // Nothing is kept free, so that writing itself must fail; nearly lossless, so that it does so soon.
+    let arguments = ["demo", "--record", video.to_str().unwrap(), "--keep-free-mb", "0", "--quality", "10"];
+    let output = detect(&arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left"), "{said}");
+    let played = times(&video).len();
+    assert!(played > 10 && played < 360, "{played}");
+
+    // With the guard it ends before that, by itself.
+    std::fs::remove_file(&video).unwrap();
+    let output =
+        detect(&["demo", "--record", video.to_str().unwrap(), "--keep-free-mb", "1", "--quality", "10"])
+            .output()
+            .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("nearly full"), "{said}");
+    assert!(times(&video).len() > 10);
 }

@@ -1,5 +1,7 @@
 //! Where frames come from: one trait, one file a kind of source.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -124,13 +126,27 @@ pub fn open_with(name: &str, options: &OpenOptions) -> Result<Box<dyn FrameSourc
     }))
 }
 
-/// Whether a name means a source that moves: a camera, `demo`, or a file that is named as videos are.
+/// Whether a name means a source that moves: a camera, `demo`, a file that is named as videos are, or one
+/// that is a video by its first bytes, whatever it is called.
 #[must_use]
 pub fn is_video(name: &str) -> bool {
     let path = Path::new(name);
     let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     let named = extension.is_some_and(|e| VIDEO_EXTENSIONS.contains(&e.as_str()));
-    (named && !path.is_dir()) || (name == "demo" && !path.exists()) || is_camera(name)
+    (named && !path.is_dir())
+        || (name == "demo" && !path.exists())
+        || is_camera(name)
+        || (path.is_file() && begins_as_video(path))
+}
+
+/// Whether a file begins as MP4, AVI or Matroska do.
+fn begins_as_video(path: &Path) -> bool {
+    let mut head = [0; 12];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    let [_, _, _, _, k0, k1, k2, k3, ..] = head;
+    let avi = head.starts_with(b"RIFF") && head.ends_with(b"AVI ");
+    let movie = matches!(&[k0, k1, k2, k3], b"ftyp" | b"moov");
+    read.is_ok() && (movie || avi || head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]))
 }
 
 /// Whether a name means a camera.
