@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use sandglass_detector::source::FrameSource;
-use sandglass_detector::source::camera::{Camera, CameraEvent, Wish, cameras, formats};
+use sandglass_detector::source::camera::{Camera, CameraEvent, Encoding, Wish, cameras, formats};
 
 const DRIVER: &str = "/sys/bus/platform/drivers/vivid";
 const DEVICE: &str = "vivid.0";
@@ -18,9 +18,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let offered = formats(&first.id)?;
     println!("{} formats, from {:?} to {:?}", offered.len(), offered.first(), offered.last());
 
-    for (width, height) in [(320, 180), (640, 360)] {
-        let mut camera = Camera::open(&first.id, Wish { width, height, rate: 30 })?;
+    for (width, height, encoding) in [(320, 180, Encoding::Yuyv), (640, 360, Encoding::Nv12)] {
+        let wish = Wish { width, height, rate: 30, encoding: Some(encoding) };
+        let mut camera = Camera::open(&first.id, wish)?;
         println!("{}: {}", camera.name(), camera.format());
+        if camera.format().encoding != encoding {
+            return Err("that is not what was asked for".into());
+        }
         for _ in 0..10 {
             let frame = camera.next_frame()?.ok_or("the camera ended")?;
             if (frame.width(), frame.height()) != (width, height) {
@@ -35,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{:?}", camera.counts());
     }
 
-    let mut camera = Camera::open(&first.id, Wish { width: 320, height: 180, rate: 30 })?;
+    let mut camera = Camera::open(&first.id, Wish { width: 320, height: 180, ..Wish::default() })?;
     camera.next_frame()?;
     std::fs::write(format!("{DRIVER}/unbind"), DEVICE)?;
     wait_for(&mut camera, |event| matches!(event, CameraEvent::Lost(_)))?;

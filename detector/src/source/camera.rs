@@ -58,6 +58,20 @@ impl fmt::Display for Encoding {
     }
 }
 
+impl FromStr for Encoding {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let all = [Self::Mjpeg, Self::Yuyv, Self::Nv12, Self::Rgb, Self::Bgr, Self::Gray];
+        let named = all.into_iter().find(|encoding| encoding.to_string().eq_ignore_ascii_case(text));
+        named.ok_or_else(|| {
+            Error::Source(format!(
+                "{text:?} is no packing of pixels; there are MJPEG, YUYV, NV12, RGB, BGR and grey"
+            ))
+        })
+    }
+}
+
 /// A size, rate and packing that a camera offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CameraFormat {
@@ -95,26 +109,32 @@ pub struct Wish {
     pub height: u32,
     /// Pictures a second.
     pub rate: u32,
+    /// Only this packing, where the camera has it at all.
+    pub encoding: Option<Encoding>,
 }
 
 impl Default for Wish {
-    /// 1280×720 at 30 a second.
+    /// 1280×720 at 30 a second, whatever the packing.
     fn default() -> Self {
-        Self { width: 1280, height: 720, rate: 30 }
+        Self { width: 1280, height: 720, rate: 30, encoding: None }
     }
 }
 
 impl FromStr for Wish {
     type Err = Error;
 
-    /// `1280x720` or `1280x720@30`.
+    /// `1280x720`, `1280x720@30` or `1280x720@30:MJPEG`.
     fn from_str(text: &str) -> Result<Self, Error> {
+        let (text, encoding) = text.split_once(':').map_or((text, None), |(t, e)| (t, Some(e)));
+        let encoding = encoding.map(str::parse).transpose()?;
         let (size, rate) = text.split_once('@').unwrap_or((text, "30"));
         let numbers = size.split_once('x').map(|(w, h)| (w.parse(), h.parse(), rate.parse()));
         match numbers {
-            Some((Ok(width @ 1..), Ok(height @ 1..), Ok(rate @ 1..))) => Ok(Self { width, height, rate }),
+            Some((Ok(width @ 1..), Ok(height @ 1..), Ok(rate @ 1..))) => {
+                Ok(Self { width, height, rate, encoding })
+            }
             _ => Err(Error::Source(format!(
-                "{text:?} is no camera format; write it as 1280x720 or 1280x720@30"
+                "{text:?} is no camera format; write it as 1280x720, 1280x720@30 or 1280x720@30:MJPEG"
             ))),
         }
     }
@@ -138,7 +158,7 @@ impl Wish {
                 Encoding::Rgb | Encoding::Bgr => 2,
                 Encoding::Gray => 4,
             };
-            (size, aspect, rate, encoding)
+            (self.encoding.is_some_and(|wanted| wanted != format.encoding), size, aspect, rate, encoding)
         };
         formats.iter().copied().min_by_key(distance)
     }

@@ -62,9 +62,9 @@ pub(crate) struct VideoArgs {
     /// Stop after so many seconds of the source
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
-    /// Size and rate wanted of a camera; the closest it offers is taken
+    /// Size, rate and packing (MJPEG, YUYV, NV12 …) wanted of a camera; the closest it offers is taken
     #[cfg(feature = "camera")]
-    #[arg(long, value_name = "WxH[@FPS]", default_value = "1280x720@30")]
+    #[arg(long, value_name = "WxH[@FPS][:PACKING]", default_value = "1280x720@30")]
     camera_format: source::camera::Wish,
 }
 

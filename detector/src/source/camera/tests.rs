@@ -33,7 +33,7 @@ impl Fake {
     }
 
     fn open(&self) -> Result<Camera, Error> {
-        Camera::with_driver(self.clone(), "", Wish { width: 2, height: 2, rate: 30 })
+        Camera::with_driver(self.clone(), "", Wish { width: 2, height: 2, ..Wish::default() })
     }
 
     fn replug(&self, acts: Vec<Act>) {
@@ -213,17 +213,27 @@ fn the_closest_format_is_chosen() {
         format(1920, 1080, 30, Encoding::Mjpeg),
     ];
     assert_eq!(Wish::default().closest(&webcam), Some(webcam[3]));
-    let vga = Wish { width: 640, height: 480, rate: 25 };
+    let vga = Wish { width: 640, height: 480, rate: 25, encoding: None };
     assert_eq!(vga.closest(&webcam), Some(webcam[0]));
-    assert_eq!(Wish { width: 4000, height: 3000, rate: 60 }.closest(&webcam), Some(webcam[5]));
+    assert_eq!(
+        Wish { width: 4000, height: 3000, rate: 60, encoding: None }.closest(&webcam),
+        Some(webcam[5])
+    );
+    let yuyv = Wish { encoding: Some(Encoding::Yuyv), ..Wish::default() };
+    assert_eq!(yuyv.closest(&webcam), Some(webcam[2]));
+    assert_eq!(Wish { encoding: Some(Encoding::Nv12), ..yuyv }.closest(&webcam), Some(webcam[3]));
     assert_eq!(Wish::default().closest(&[]), None);
 }
 
 #[test]
 fn wishes_are_read() {
-    assert_eq!("640x480@15".parse::<Wish>().unwrap(), Wish { width: 640, height: 480, rate: 15 });
+    assert_eq!(
+        "640x480@15".parse::<Wish>().unwrap(),
+        Wish { width: 640, height: 480, rate: 15, encoding: None }
+    );
+    assert_eq!("640x480@15:nv12".parse::<Wish>().unwrap().encoding, Some(Encoding::Nv12));
     assert_eq!("640x480".parse::<Wish>().unwrap().rate, 30);
-    for bad in ["", "640", "640x", "0x1", "640x480@0", "640x480@x", "axb"] {
+    for bad in ["", "640", "640x", "0x1", "640x480@0", "640x480@x", "axb", "640x480:h264"] {
         assert!(bad.parse::<Wish>().is_err(), "{bad}");
     }
 }
