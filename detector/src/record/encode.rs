@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use openh264::encoder::{BitRate, Encoder, EncoderConfig, FrameType, QpRange, RateControlMode, VuiConfig};
+use openh264::encoder::{
+    BitRate, Complexity, Encoder, EncoderConfig, FrameType, QpRange, RateControlMode, VuiConfig,
+};
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use yuv::{
