@@ -44,11 +44,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// Score the detection files of this folder; no detector is run.
+    /// Score the detection files of this folder, or a file of JSON lines; no detector is run.
     ///
-    /// One text file a class, comp4_det_SPLIT_CLASS.txt (or comp3_…) or CLASS.txt, with lines
-    /// `image score xmin ymin xmax ymax`; the first pixel of a picture is 1, 1.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["backbone", "weights", "device", "threads"])]
+    /// A folder has one text file a class, comp4_det_SPLIT_CLASS.txt (or comp3_…) or CLASS.txt, with
+    /// lines `image score xmin ymin xmax ymax`; the first pixel of a picture is 1, 1. A file has the
+    /// lines that sandglass-detect --json or --sidecar writes.
+    #[arg(long, value_name = "DIR|FILE", conflicts_with_all = ["backbone", "weights", "device", "threads"])]
     pub(crate) detections: Option<PathBuf>,
 
     /// The overlap (intersection over union) that makes a detection a hit, 0 to 1.

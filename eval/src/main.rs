@@ -50,8 +50,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<Vec<Failure>> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     let (found, failed) = match &arguments.detections {
-        Some(folder) => {
-            let mut found = Detections::read_devkit(folder, split)?;
+        Some(path) => {
+            let mut found = if path.is_file() {
+                Detections::read_json_lines(path)?
+            } else {
+                Detections::read_devkit(path, split)?
+            };
             found.remove_images(&left_out);
             (found, Vec::new())
         }

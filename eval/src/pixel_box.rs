@@ -17,6 +17,14 @@ pub struct PixelBox {
 }
 
 impl PixelBox {
+    /// The inclusive pixels of a continuous box `[x1, y1, x2, y2]` counted from 0. The pixel that lies from
+    /// x to x + 1 has the number x + 1 in VOC's count from 1, so a box over the whole of a picture becomes
+    /// 1, 1, width, height.
+    #[must_use]
+    pub fn from_continuous([x1, y1, x2, y2]: [f64; 4]) -> Self {
+        Self { xmin: x1 + 1.0, ymin: y1 + 1.0, xmax: x2, ymax: y2 }
+    }
+
     /// A box from `[xmin, ymin, xmax, ymax]`.
     #[must_use]
     pub fn from_corners([xmin, ymin, xmax, ymax]: [f64; 4]) -> Self {

@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sandglass_detector::source::load_image;
-use sandglass_detector::{Detection, Detector, Frame, Settings};
+use sandglass_detector::{Detector, Frame, Settings};
 use sandglass_eval::{Dataset, Detections, PixelBox};
 
 use crate::arguments::Arguments;
@@ -66,7 +66,9 @@ pub(crate) fn detect_all(
             match picture {
                 Ok(frame) => {
                     for item in &detector.detect(&frame)?.items {
-                        found.push(&item.label, &image.id, f64::from(item.score), to_pixels(item))?;
+                        let b = item.bounds;
+                        let bounds = PixelBox::from_continuous([b.x1, b.y1, b.x2, b.y2].map(f64::from));
+                        found.push(&item.label, &image.id, f64::from(item.score), bounds)?;
                     }
                 }
                 Err(reason) => failed.push(Failure { image: image.id.clone(), reason }),
@@ -82,16 +84,4 @@ pub(crate) fn detect_all(
 fn load(path: Option<PathBuf>) -> Result<Frame, String> {
     let path = path.ok_or("JPEGImages has no picture of it (jpg, jpeg or png)")?;
     load_image(&path).map_err(|e| e.to_string())
-}
-
-/// The inclusive pixels of a continuous box. The pixel that lies from x to x + 1 has the number x + 1
-/// in VOC's count from 1, so a box over the whole of a picture becomes 1, 1, width, height.
-fn to_pixels(item: &Detection) -> PixelBox {
-    let b = item.bounds;
-    PixelBox {
-        xmin: f64::from(b.x1) + 1.0,
-        ymin: f64::from(b.y1) + 1.0,
-        xmax: f64::from(b.x2),
-        ymax: f64::from(b.y2),
-    }
 }

@@ -66,6 +66,27 @@ mod cli {
     }
 
     #[test]
+    fn json_lines_are_scored() {
+        let root = tree();
+        let lines = root.path().join("found.jsonl");
+        // Continuous pixels from 0: the same box as in the devkit's file.
+        let line = r#"{"source":"x/b.jpg","detections":[{"label":"cat","score":0.9,"box":[0,0,10,10]}]}"#;
+        fs::write(&lines, line).unwrap();
+        let voc = text(root.path());
+        let by_lines = eval(&["--voc", voc, "--detections", text(&lines)]);
+        let by_files = eval(&["--voc", voc, "--detections", text(&root.path().join("det"))]);
+        assert_eq!(by_lines.status.code(), Some(0), "{}", error(&by_lines));
+        assert_eq!(by_lines.stdout, by_files.stdout);
+        fs::write(&lines, line.replace("0.9", "\"?\"")).unwrap();
+        let bad = eval(&["--voc", voc, "--detections", text(&lines)]);
+        assert!(
+            bad.status.code() == Some(1) && error(&bad).contains("found.jsonl: line 1"),
+            "{}",
+            error(&bad)
+        );
+    }
+
+    #[test]
     fn failures_and_wrong_usage_have_their_codes() {
         let root = tree();
         let (voc, det) = (text(root.path()), root.path().join("det"));

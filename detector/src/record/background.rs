@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::draw::{Overlay, draw_with};
+use super::line::Line;
 use super::recorder::{Recorder, Summary};
-use super::sidecar::Line;
 use crate::detections::Detections;
 use crate::error::Error;
 use crate::frame::Frame;

@@ -11,6 +11,9 @@ use crate::frame::Frame;
 /// DejaVu Sans Bold, Latin letters only; see `assets/PROVENANCE.md`.
 const FONT: &[u8] = include_bytes!("../../../assets/font/DejaVuSans-Bold-Latin.ttf");
 
+/// The line around boxes.
+const EDGE: Rgb<u8> = Rgb([24; 3]);
+
 /// What is drawn beside the boxes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlay {
@@ -98,10 +101,17 @@ pub fn draw_on(picture: &mut RgbImage, items: &[Detection]) {
     }
 }
 
-/// Four bars just inside a rectangle, as thick as fits.
+/// Four bars just inside a rectangle, as thick as fits, with a dark line around them: seen on any
+/// background, and a change of brightness, without which a video encoder leaves shadows of boxes that moved.
 fn outline(picture: &mut RgbImage, [left, top, right, bottom]: [i32; 4], line: i32, color: Rgb<u8>) {
     let (w, h) = ((right - left).max(1), (bottom - top).max(1));
     let line = line.min(w).min(h);
+    bars(picture, [left - 1, top - 1, w + 2, h + 2], 1, EDGE);
+    bars(picture, [left, top, w, h], line, color);
+}
+
+/// Four bars just inside a rectangle.
+fn bars(picture: &mut RgbImage, [left, top, w, h]: [i32; 4], line: i32, color: Rgb<u8>) {
     fill(picture, (left, top), (w, line), color);
     fill(picture, (left, top + h - line), (w, line), color);
     fill(picture, (left, top), (line, h), color);
@@ -186,7 +196,8 @@ mod tests {
         assert_eq!(pixel(&drawn, 119, 60), class_color(1));
         assert_eq!(pixel(&drawn, 70, 89), class_color(1));
         assert_eq!(pixel(&drawn, 70, 60), [90; 3]);
-        assert_eq!(pixel(&drawn, 120, 60), [90; 3]);
+        assert_eq!(pixel(&drawn, 120, 60), EDGE.0);
+        assert_eq!(pixel(&drawn, 121, 60), [90; 3]);
         // The label stands above the box: its background, and letters of another colour.
         assert_eq!(pixel(&drawn, 21, 38), class_color(1));
         let letters = (20..80).any(|x| (25..40).any(|y| pixel(&drawn, x, y) == [0; 3]));

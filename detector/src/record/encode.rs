@@ -88,7 +88,13 @@ impl H264 {
                 .rate_control_mode(RateControlMode::Bufferbased)
                 .bitrate(BitRate::from_bps(rate)),
         };
-        let config = config.skip_frames(false).num_threads(1).vui(VuiConfig::bt709());
+        let config = config
+            .skip_frames(false)
+            .complexity(Complexity::Low)
+            // It takes what stands still for background and leaves shadows of boxes that moved.
+            .background_detection(false)
+            .num_threads(1)
+            .vui(VuiConfig::bt709());
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
             .map_err(|e| format!("the H.264 encoder did not start: {e}"))?;
         let planes = YuvPlanarImageMut::alloc(coded_width, coded_height, YuvChromaSubsampling::Yuv420);

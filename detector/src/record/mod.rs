@@ -5,17 +5,19 @@ mod background;
 pub mod draw;
 #[cfg(feature = "video")]
 mod encode;
+mod line;
 #[cfg(feature = "video")]
 mod mux;
 #[cfg(feature = "video")]
 mod recorder;
 #[cfg(feature = "video")]
 mod segment;
+#[cfg(feature = "video")]
 mod sidecar;
 
 #[cfg(feature = "video")]
 pub use background::{Background, Recorded, Status, WhenFull};
 pub use draw::{Overlay, class_color, draw};
+pub use line::{Line, TimingMs};
 #[cfg(feature = "video")]
 pub use recorder::{Quality, Recorder, RecorderOptions, Summary};
-pub use sidecar::{Line, TimingMs};

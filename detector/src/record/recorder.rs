@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use super::encode::Quality;
+use super::line::Line;
 use super::segment::{Refusal, Segment};
-use super::sidecar::{Line, Sidecar};
+use super::sidecar::Sidecar;
 use crate::error::Error;
 use crate::frame::Frame;
 

@@ -1,6 +1,7 @@
 //! What a detector claims to have found, by class.
 
 mod devkit;
+mod jsonl;
 
 use std::collections::HashSet;
 

@@ -255,3 +255,66 @@ fn packings_become_rgb() {
         assert!(reason.contains(&bytes.to_string()), "{reason}");
     }
 }
+
+/// A camera of 1280×720 at 30 a second that keeps time.
+#[derive(Clone)]
+struct Paced;
+
+impl Driver for Paced {
+    fn list(&mut self) -> Result<Vec<CameraInfo>, String> {
+        Ok(vec![CameraInfo { id: "0".into(), name: "Paced camera".into() }])
+    }
+
+    fn formats(&mut self, _: &str) -> Result<Vec<CameraFormat>, String> {
+        Ok(vec![CameraFormat { width: 1280, height: 720, rate: 30, encoding: Encoding::Yuyv }])
+    }
+
+    fn open(&mut self, _: &str, format: CameraFormat) -> Result<Box<dyn Stream>, String> {
+        Ok(Box::new(PacedStream { format, next: Instant::now(), picture: vec![100; 1280 * 720 * 2] }))
+    }
+}
+
+struct PacedStream {
+    format: CameraFormat,
+    next: Instant,
+    picture: Vec<u8>,
+}
+
+impl Stream for PacedStream {
+    fn format(&self) -> CameraFormat {
+        self.format
+    }
+
+    fn read(&mut self) -> Result<Raw, String> {
+        std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        self.next += Duration::from_millis(33);
+        Ok(Raw { bytes: self.picture.clone(), taken: Instant::now() })
+    }
+}
+
+/// From capture to drawn frame: `cargo test --release -- --ignored --nocapture capture_to_drawn`.
+#[cfg(feature = "embedded-weights")]
+#[test]
+#[ignore = "measures"]
+fn capture_to_drawn_frame() {
+    let mut camera = Camera::with_driver(Paced, "", Wish::default()).unwrap();
+    let detector = crate::Detector::builder().build().unwrap();
+    let began = camera.live_since().unwrap();
+    let (mut latency, mut inference) = (Vec::new(), Vec::new());
+    for _ in 0..200 {
+        let frame = camera.next_frame().unwrap().unwrap();
+        let found = detector.detect(&frame).unwrap();
+        let drawn = crate::record::draw(&frame, &found.items);
+        latency.push((began + drawn.captured()).elapsed());
+        inference.push(found.timing.total());
+    }
+    latency.sort_unstable();
+    inference.sort_unstable();
+    println!(
+        "{}: capture to drawn {:.1?}, inference {:.1?} (medians); {:?}",
+        detector.engine(),
+        latency[100],
+        inference[100],
+        camera.counts()
+    );
+}
