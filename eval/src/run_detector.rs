@@ -84,14 +84,7 @@ fn load(path: Option<PathBuf>) -> Result<Frame, String> {
     load_image(&path).map_err(|e| e.to_string())
 }
 
-/// The inclusive pixels of a continuous box. The pixel that lies from x to x + 1 has the number x + 1
-/// in VOC's count from 1, so a box over the whole of a picture becomes 1, 1, width, height.
 fn to_pixels(item: &Detection) -> PixelBox {
     let b = item.bounds;
-    PixelBox {
-        xmin: f64::from(b.x1) + 1.0,
-        ymin: f64::from(b.y1) + 1.0,
-        xmax: f64::from(b.x2),
-        ymax: f64::from(b.y2),
-    }
+    PixelBox::from_continuous([b.x1, b.y1, b.x2, b.y2].map(f64::from))
 }
