@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// What can go wrong between files and a score. Every message says where and what.
@@ -67,9 +68,12 @@ pub enum Error {
     RepeatedImage(String),
     /// A detection in an image that the ground truth does not have.
     #[error(
-        "a detection of class {class:?} is in image {image:?}, which is not among the {images} of the set"
+        "{}a detection of class {class:?} is in image {image:?}, which is not among the {images} of the set",
+        placed(place.as_ref())
     )]
     UnknownImage {
+        /// The file and line that name the image first, where it came from a file.
+        place: Option<Place>,
         /// Class of the detection.
         class: String,
         /// The image it names.
@@ -90,6 +94,25 @@ pub enum Error {
     /// An overlap threshold outside 0 to 1.
     #[error("an IoU threshold is a number from 0 to 1, not {0}")]
     Threshold(f64),
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// Which line, counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: line {}", self.path.display(), self.line)
+    }
+}
+
+fn placed(place: Option<&Place>) -> String {
+    place.map_or_else(String::new, |place| format!("{place}: "))
 }
 
 fn shown(class: &str) -> String {

@@ -29,11 +29,15 @@ mod error;
 mod ground_truth;
 pub mod matching;
 mod names;
+mod number;
+mod parallel;
 mod pixel_box;
+mod skipped;
 pub mod voc;
 
-pub use detections::{Detection, Detections};
-pub use error::Error;
+pub use detections::{Detection, Detections, Format};
+pub use error::{Error, Place};
 pub use ground_truth::{Dataset, Image, Object, VOC_CLASSES};
 pub use pixel_box::{PixelBox, iou_inclusive};
+pub use skipped::{Oddity, Policy, Skipped, Tally};
 pub use voc::{ClassReport, Report, evaluate};

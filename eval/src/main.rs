@@ -52,7 +52,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Vec<Failure>> {
     let (found, failed) = match &arguments.detections {
         Some(path) => {
             let mut found = if path.is_file() {
-                Detections::read_json_lines(path)?
+                Detections::read_jsonl(path)?
             } else {
                 Detections::read_devkit(path, split)?
             };

@@ -92,16 +92,26 @@ impl ClassObjects {
     }
 }
 
+/// A number that is the smaller the larger the score is. Integers sort faster than f64.
+fn falling(score: f64) -> u64 {
+    // Adding 0 makes -0 and 0 the tie that they are. What follows is the order of `f64::total_cmp`:
+    // of negative numbers all bits are turned, of the others the sign alone.
+    let bits = (score + 0.0).to_bits();
+    let rising = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    !rising
+}
+
 /// Matches the detections of a class with its objects: one [`Match`] a detection, by falling score,
 /// equal scores in the order given. An overlap of exactly `threshold` is enough.
 #[must_use]
 pub fn match_class(objects: &ClassObjects, detections: &[Detection], threshold: f64) -> Vec<Match> {
-    let mut order: Vec<(usize, &Detection)> = detections.iter().enumerate().collect();
-    // Stable. Adding 0 makes -0 and 0 the tie that they are.
-    order.sort_by(|(_, a), (_, b)| (b.score + 0.0).total_cmp(&(a.score + 0.0)));
+    let mut order: Vec<(u64, usize)> = detections.iter().map(|d| falling(d.score)).zip(0..).collect();
+    // The index makes all keys distinct, in the order given where scores are equal.
+    order.sort_unstable();
     let mut taken = vec![false; objects.all.len()];
     let mut matches = Vec::with_capacity(order.len());
-    for (detection, found) in order {
+    for (_, detection) in order {
+        let Some(found) = detections.get(detection) else { continue };
         let best = objects.best(found.image, found.bounds);
         let met = best
             .filter(|(_, overlap)| *overlap >= threshold)
@@ -120,4 +130,28 @@ pub fn match_class(objects: &ClassObjects, detections: &[Detection], threshold: 
         matches.push(Match { detection, outcome, best });
     }
     matches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_scores_fall() {
+        let scores = [
+            f64::NAN,
+            f64::INFINITY,
+            1e300,
+            1.0,
+            0.5 + 1e-12,
+            0.5,
+            5e-324,
+            0.0,
+            -1e-9,
+            -2.0,
+            f64::NEG_INFINITY,
+        ];
+        assert!(scores.windows(2).all(|pair| falling(pair[0]) < falling(pair[1])));
+        assert_eq!(falling(-0.0), falling(0.0));
+    }
 }

@@ -17,18 +17,18 @@ pub struct PixelBox {
 }
 
 impl PixelBox {
-    /// The inclusive pixels of a continuous box `[x1, y1, x2, y2]` counted from 0. The pixel that lies from
-    /// x to x + 1 has the number x + 1 in VOC's count from 1, so a box over the whole of a picture becomes
-    /// 1, 1, width, height.
-    #[must_use]
-    pub fn from_continuous([x1, y1, x2, y2]: [f64; 4]) -> Self {
-        Self { xmin: x1 + 1.0, ymin: y1 + 1.0, xmax: x2, ymax: y2 }
-    }
-
     /// A box from `[xmin, ymin, xmax, ymax]`.
     #[must_use]
     pub fn from_corners([xmin, ymin, xmax, ymax]: [f64; 4]) -> Self {
         Self { xmin, ymin, xmax, ymax }
+    }
+
+    /// The inclusive pixels of a continuous box `[x1, y1, x2, y2]`, whose coordinates count from the
+    /// corner of the picture. The pixel that lies from x to x + 1 has the number x + 1 in VOC's count
+    /// from 1, so a box over the whole of a picture becomes 1, 1, width, height.
+    #[must_use]
+    pub fn from_continuous([x1, y1, x2, y2]: [f64; 4]) -> Self {
+        Self { xmin: x1 + 1.0, ymin: y1 + 1.0, xmax: x2, ymax: y2 }
     }
 
     /// The box as `[xmin, ymin, xmax, ymax]`.
@@ -86,6 +86,12 @@ mod tests {
         assert_eq!(iou_inclusive(ten, b(11.0, 1.0, 20.0, 10.0)), None);
         // A single pixel is a box.
         assert_eq!(iou_inclusive(b(3.0, 3.0, 3.0, 3.0), ten), Some(0.01));
+    }
+
+    #[test]
+    fn continuous_boxes_become_pixels() {
+        assert_eq!(PixelBox::from_continuous([0.0, 0.0, 640.0, 480.0]), b(1.0, 1.0, 640.0, 480.0));
+        assert_eq!(PixelBox::from_continuous([3.0, 4.0, 4.0, 5.0]), b(4.0, 5.0, 4.0, 5.0));
     }
 
     #[test]

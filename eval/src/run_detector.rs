@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sandglass_detector::source::load_image;
-use sandglass_detector::{Detector, Frame, Settings};
+use sandglass_detector::{Detection, Detector, Frame, Settings};
 use sandglass_eval::{Dataset, Detections, PixelBox};
 
 use crate::arguments::Arguments;
@@ -66,9 +66,7 @@ pub(crate) fn detect_all(
             match picture {
                 Ok(frame) => {
                     for item in &detector.detect(&frame)?.items {
-                        let b = item.bounds;
-                        let bounds = PixelBox::from_continuous([b.x1, b.y1, b.x2, b.y2].map(f64::from));
-                        found.push(&item.label, &image.id, f64::from(item.score), bounds)?;
+                        found.push(&item.label, &image.id, f64::from(item.score), to_pixels(item))?;
                     }
                 }
                 Err(reason) => failed.push(Failure { image: image.id.clone(), reason }),
@@ -84,4 +82,9 @@ pub(crate) fn detect_all(
 fn load(path: Option<PathBuf>) -> Result<Frame, String> {
     let path = path.ok_or("JPEGImages has no picture of it (jpg, jpeg or png)")?;
     load_image(&path).map_err(|e| e.to_string())
+}
+
+fn to_pixels(item: &Detection) -> PixelBox {
+    let b = item.bounds;
+    PixelBox::from_continuous([b.x1, b.y1, b.x2, b.y2].map(f64::from))
 }

@@ -1,6 +1,7 @@
 //! Average precision, as `VOCevaldet.m` (2007: 11-point) and `VOCap.m` (2012: all-point) of the
 //! devkits compute it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use crate::detections::{Detection, Detections};
 use crate::error::Error;
 use crate::ground_truth::Dataset;
 use crate::matching::{ClassObject, ClassObjects, Outcome, match_class};
+use crate::parallel;
 
 /// Precision against recall along the detections of a class by falling score.
 ///
@@ -143,15 +145,21 @@ pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report,
             objects.entry(class).or_default().push(ClassObject { image, bounds, difficult });
         }
     }
-    // Each distinct image name is looked up once, however many detections name it.
-    let images: Vec<Option<usize>> = found.images().iter().map(|id| truth.image_index(id)).collect();
+    let images = numbers_in_set(truth, found)?;
     let names: BTreeSet<&str> = truth.classes().iter().chain(found.classes()).map(String::as_str).collect();
-    let mut per_class = BTreeMap::new();
-    for name in names {
-        let objects = ClassObjects::new(objects.remove(name).unwrap_or_default());
-        let detections = renumbered(name, found, &images, truth.images().len())?;
-        per_class.insert(name.to_owned(), score_class(&objects, &detections, iou));
-    }
+    let mut classes: Vec<(&str, Vec<ClassObject>, &[Detection])> = names
+        .into_iter()
+        .map(|name| (name, objects.remove(name).unwrap_or_default(), found.of_class(name)))
+        .collect();
+    // The longest first: no thread begins with it when the others are done.
+    classes.sort_by_key(|(_, _, detections)| Reverse(detections.len()));
+    let scores = parallel::map(&classes, |(_, objects, detections)| {
+        let renumbered = |d: &Detection| Some(Detection { image: *images.get(d.image)?, ..*d });
+        let detections: Vec<Detection> = detections.iter().filter_map(renumbered).collect();
+        score_class(&ClassObjects::new(objects.clone()), &detections, iou)
+    });
+    let names = classes.into_iter().map(|(name, _, _)| name.to_owned());
+    let per_class: BTreeMap<String, ClassReport> = names.zip(scores).collect();
     Ok(Report {
         iou,
         images: truth.images().len(),
@@ -161,22 +169,30 @@ pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report,
     })
 }
 
-/// The detections of a class with images numbered as in the set.
-fn renumbered(
-    class: &str,
-    found: &Detections,
-    images: &[Option<usize>],
-    count: usize,
-) -> Result<Vec<Detection>, Error> {
-    let renumber = |d: &Detection| match images.get(d.image) {
-        Some(Some(image)) => Ok(Detection { image: *image, ..*d }),
-        _ => Err(Error::UnknownImage {
-            class: class.to_owned(),
-            image: found.images().get(d.image).cloned().unwrap_or_default(),
-            images: count,
+/// The number in the set of every image that detections name. Each distinct name is looked up once,
+/// however many detections there are.
+///
+/// An image that no detection is in any more has no number and is no error: the list of images was
+/// cut short, and [`Detections::remove_images`] followed.
+fn numbers_in_set(truth: &Dataset, found: &Detections) -> Result<Vec<usize>, Error> {
+    const UNKNOWN: usize = usize::MAX;
+    let number = |id: &String| truth.image_index(id).unwrap_or(UNKNOWN);
+    let numbers: Vec<usize> = found.images().iter().map(number).collect();
+    if !numbers.contains(&UNKNOWN) {
+        return Ok(numbers);
+    }
+    let unknown = |d: &&Detection| numbers.get(d.image) == Some(&UNKNOWN);
+    let in_class = |class: &'_ String| found.of_class(class).iter().filter(unknown).map(|d| d.image).min();
+    // Images are numbered as they are named first: the smallest number stands first in the files.
+    match found.classes().iter().filter_map(|c| Some((in_class(c)?, c))).min_by_key(|(image, _)| *image) {
+        None => Ok(numbers),
+        Some((image, class)) => Err(Error::UnknownImage {
+            place: found.origin(image),
+            class: class.clone(),
+            image: found.images().get(image).cloned().unwrap_or_default(),
+            images: truth.images().len(),
         }),
-    };
-    found.of_class(class).iter().map(renumber).collect()
+    }
 }
 
 fn score_class(objects: &ClassObjects, detections: &[Detection], iou: f64) -> ClassReport {

@@ -5,7 +5,7 @@ mod bad_input {
     use std::fs;
     use std::path::Path;
 
-    use sandglass_eval::{Dataset, Detections, Error, PixelBox};
+    use sandglass_eval::{Dataset, Detections, Error, Format, Oddity, PixelBox, Policy, Skipped, evaluate};
     use tempfile::TempDir;
 
     const BOX: &str = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>";
@@ -132,6 +132,133 @@ mod bad_input {
         assert!(read(&twice).unwrap_err().to_string().contains("cat.txt and comp4_det_test_cat.txt"));
         assert!(matches!(read(&files(&[("x.md", b"")])), Err(Error::Folder { .. })));
         assert!(matches!(Detections::read_devkit(Path::new("/nowhere"), "test"), Err(Error::Io { .. })));
+    }
+
+    /// How often each kind was met and the first place of each.
+    fn met(skipped: &Skipped) -> Vec<(Oddity, usize, String)> {
+        skipped.kinds().map(|(kind, tally)| (kind, tally.count, tally.first[0].clone())).collect()
+    }
+
+    #[test]
+    fn odd_detections_are_counted_or_refused() {
+        let lines = b"a 0.5 1 1 4 4\na nan 1 1 4 4\na 0.5 1 1 inf 4\na 0.5 9 1 4 4\n";
+        let folder = files(&[("cat.txt", lines)]);
+        let mut skipped = Skipped::new(Policy::Lenient);
+        let found = Detections::read(folder.path(), "test", &mut skipped).unwrap();
+        assert_eq!(found.len(), 2);
+        let met = met(&skipped);
+        assert_eq!((met[0].0, met[0].1, met[1].0, met[1].1), {
+            (Oddity::DetectionNotFinite, 2, Oddity::DetectionInverted, 1)
+        });
+        assert!(met[0].2.contains("cat.txt: line 2") && met[1].2.contains("cat.txt: line 4"), "{met:?}");
+        // The same through the file alone, and as errors.
+        let file = folder.path().join("cat.txt");
+        assert_eq!(Format::of(&file).unwrap(), Format::DevkitFile);
+        for (content, policy, says) in [
+            (&lines[..], Policy::Complete, "line 2"),
+            (b"a 0.5 1 1 4 4\n\na 0.5 9 1 4 4\n", Policy::Strict, "line 3"),
+        ] {
+            fs::write(&file, content).unwrap();
+            let message = Detections::read(&file, "test", &mut Skipped::new(policy)).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn odd_objects_are_counted_or_refused() {
+        let object =
+            |from: &str, to: &str| format!("<object><name>cat</name>{}</object>", BOX.replace(from, to));
+        let annotation = format!(
+            "<annotation>{}{}{}{}</annotation>",
+            object("", ""),
+            object("<xmin>1", "<xmin>9"),
+            object("<xmin>1", "<xmin>nan"),
+            object("<xmin>1", "<xmin>-1.5"),
+        );
+        let root = tree(b"a", annotation.as_bytes());
+        let mut skipped = Skipped::new(Policy::Lenient);
+        let set = Dataset::voc_with(root.path(), "test", &mut skipped).unwrap();
+        assert_eq!(set.images()[0].objects.len(), 2);
+        let met = met(&skipped);
+        assert_eq!(
+            met.iter().map(|m| (m.0, m.1)).collect::<Vec<_>>(),
+            [(Oddity::ObjectNotFinite, 1), (Oddity::ObjectInverted, 1), (Oddity::ObjectNegative, 1)]
+        );
+        assert!(met[0].2.contains("a.xml: object 3 (cat)"), "{met:?}");
+        assert!(Dataset::voc(root.path(), "test").unwrap_err().to_string().contains("object 2 (cat)"));
+        let negative = format!("<annotation>{}</annotation>", object("<xmin>1", "<xmin>-1.5"));
+        let root = tree(b"a", negative.as_bytes());
+        assert!(Dataset::voc(root.path(), "test").is_ok());
+        assert!(Dataset::voc_with(root.path(), "test", &mut Skipped::new(Policy::Strict)).is_err());
+    }
+
+    #[test]
+    fn unknown_images_are_named_with_file_and_line() {
+        let mut truth = Dataset::default();
+        truth.add_image("a", []).unwrap();
+        let folder = files(&[
+            ("cat.txt", b"a 0.5 1 1 4 4\n"),
+            ("dog.txt", b"a 0.5 1 1 4 4\n\nz 0.5 1 1 4 4\ny 0.5 1 1 4 4\n"),
+            ("owl.txt", b"y 0.5 1 1 4 4\n"),
+        ]);
+        let mut found = read(&folder).unwrap();
+        let message = evaluate(&truth, &found, 0.5).unwrap_err().to_string();
+        assert!(message.contains("dog.txt: line 3: ") && message.contains("\"z\""), "{message}");
+        found.remove_images(&["z".to_owned()].into());
+        let message = evaluate(&truth, &found, 0.5).unwrap_err().to_string();
+        assert!(message.contains("dog.txt: line 4: "), "{message}");
+        found.remove_images(&["y".to_owned()].into());
+        assert!(evaluate(&truth, &found, 0.5).is_ok());
+        // In a large file, past the first piece that a thread takes.
+        let mut text = "a 0.5 1 1 4 4\n".repeat(100_000);
+        text += "z 0.5 1 1 4 4\n";
+        let found = read(&files(&[("cat.txt", text.as_bytes())])).unwrap();
+        assert_eq!(found.len(), 100_001);
+        let message = evaluate(&truth, &found, 0.5).unwrap_err().to_string();
+        assert!(message.contains("cat.txt: line 100001: "), "{message}");
+    }
+
+    #[test]
+    fn json_lines() {
+        let line = |source: &str, more: &str| {
+            format!(
+                "{{\"source\":\"{source}\"{more},\"width\":9,\"detections\":[{{\"label\":\"cat\",\"class_id\":8,\
+                 \"score\":0.5,\"box\":[0.0,0.0,4.5,4.0]}}],\"timing_ms\":{{}}}}\n"
+            )
+        };
+        let text = line("x/a.jpg", "")
+            + "\n"
+            + &line("clip.mp4", ",\"frame\":3")
+            + &line("clip.mp4", ",\"frame\":4");
+        let folder = files(&[("found.json", text.as_bytes())]);
+        let path = folder.path().join("found.json");
+        assert_eq!(Format::of(&path).unwrap(), Format::JsonLines);
+        let found = Detections::read_jsonl(&path).unwrap();
+        assert_eq!(found.images(), ["a", "clip#3", "clip#4"]);
+        assert_eq!(found.of_class("cat")[0].bounds, PixelBox::from_corners([1.0, 1.0, 4.5, 4.0]));
+        assert_eq!(found.origin(2).unwrap().line, 4);
+        for (text, says) in [
+            (line("a.jpg", "") + &line("b/a.png", ""), "line 2: image \"a\" has a line already"),
+            (line("a.jpg", "") + "{\"source\":1}", "line 2"),
+            (line("a.jpg", "").replace("0.5", "NaN"), "line 1"),
+            (line("a.jpg", "").replace("0.5", "1e999"), "line 1"),
+            (line("a.jpg", "").replace("0.5", "null"), "not a finite"),
+            (line("a.jpg", "").replace("4.5", "null"), "not a finite"),
+            (line("a.jpg", "").replace(",4.0]", "]"), "line 1"),
+            (line("..", ""), "names no file"),
+            ("{".repeat(30_000), "line 1"),
+            (format!("{{\"x\":{}", "[".repeat(30_000)), "line 1"),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let message = Detections::read_jsonl(&path).unwrap_err().to_string();
+            assert!(message.contains("found.json") && message.contains(says), "{says}: {message}");
+        }
+        fs::write(&path, line("a.jpg", "").replace("0.5", "null")).unwrap();
+        let mut skipped = Skipped::new(Policy::Lenient);
+        assert!(Detections::read(&path, "test", &mut skipped).unwrap().is_empty());
+        assert_eq!(met(&skipped)[0].0, Oddity::DetectionNotFinite);
+        fs::write(&path, " [{\"image_id\": 1}]").unwrap();
+        assert_eq!(Format::of(&path).unwrap(), Format::CocoResults);
     }
 
     #[test]

@@ -213,7 +213,7 @@ mod rules {
         }
         found.push("cat", "2", 0.5, HERE).unwrap();
         match evaluate(&truth, &found, 0.5) {
-            Err(Error::UnknownImage { class, image, images }) => {
+            Err(Error::UnknownImage { class, image, images, .. }) => {
                 assert_eq!((class.as_str(), image.as_str(), images), ("cat", "2", 1));
             }
             other => panic!("{other:?}"),

@@ -313,7 +313,10 @@ fn new_file(path: &Path, overwrite: bool) -> Result<File, Error> {
     how.open(path).map_err(|source| {
         let path = path.to_owned();
         if source.kind() == io::ErrorKind::AlreadyExists {
-            Error::Recording { path, reason: "there is a file of this name already (--force replaces it)".into() }
+            Error::Recording {
+                path,
+                reason: "there is a file of this name already (--force replaces it)".into(),
+            }
         } else {
             Error::Io { path, source }
         }

@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Detection, Detections, unusable};
+use super::lines::{self, Naming, Piece};
+use super::{Detection, Detections, check};
 use crate::error::Error;
 use crate::names::check_file_name;
+use crate::number;
 use crate::pixel_box::PixelBox;
+use crate::skipped::{Policy, Skipped};
 
 impl Detections {
     /// Reads every detection file of a split in a folder: `comp3_det_SPLIT_CLASS.txt`,
@@ -22,22 +25,43 @@ impl Detections {
     /// [`Error::Io`] where the folder or a file cannot be read, [`Error::Folder`] where it has no
     /// such file or two of one class, [`Error::Line`] for a line that is no detection.
     pub fn read_devkit(folder: &Path, split: &str) -> Result<Self, Error> {
+        Self::read_devkit_with(folder, split, &mut Skipped::new(Policy::Complete))
+    }
+
+    /// As [`Detections::read_devkit`], with odd detections dealt with as `skipped` says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_devkit_with(folder: &Path, split: &str, skipped: &mut Skipped) -> Result<Self, Error> {
+        Self::read_classes(class_files(folder, split)?, skipped)
+    }
+
+    /// Reads the detections of one class, `comp3_det_SPLIT_CLASS.txt`, `comp4_det_SPLIT_CLASS.txt` or
+    /// `CLASS.txt`.
+    ///
+    /// # Errors
+    /// As [`Detections::read_devkit`]; [`Error::Folder`] where the name tells no class of the split.
+    pub fn read_devkit_file(path: &Path, split: &str, skipped: &mut Skipped) -> Result<Self, Error> {
+        let class = path.file_stem().and_then(|stem| class_of(stem.to_str()?, split));
+        let Some(class) = class else {
+            let reason =
+                format!("its name tells no class: expected comp4_det_{split}_CLASS.txt or CLASS.txt");
+            return Err(Error::Folder { path: path.to_owned(), reason });
+        };
+        Self::read_classes([(class.to_owned(), path.to_owned())].into(), skipped)
+    }
+
+    fn read_classes(files: BTreeMap<String, PathBuf>, skipped: &mut Skipped) -> Result<Self, Error> {
         let mut found = Self::default();
-        for (class, path) in class_files(folder, split)? {
-            let text =
-                fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-            let index = found.add_class(&class);
-            let mut list = Vec::new();
-            for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-                let wrong = |reason| Error::Line { path: path.clone(), line: number + 1, reason };
-                if let Some((image, score, bounds)) = parse_line(line).map_err(wrong)? {
-                    list.push(Detection { image: found.images.number(image), score, bounds });
-                }
-            }
-            if let Some(place) = found.by_class.get_mut(index) {
-                *place = list;
-            }
+        // A file without a line names its class, too.
+        for class in files.keys() {
+            found.add_class(class);
         }
+        let (classes, paths): (Vec<String>, Vec<PathBuf>) = files.into_iter().unzip();
+        let parse_class = |piece: &Piece<'_>, skipped: &mut Skipped| {
+            parse(piece, classes.get(piece.file).map_or("", String::as_str), skipped)
+        };
+        lines::read(&mut found, paths, Naming::AnyLine, skipped, parse_class)?;
         Ok(found)
     }
 
@@ -113,24 +137,56 @@ fn class_of<'a>(stem: &'a str, split: &str) -> Option<&'a str> {
     (!class.is_empty()).then_some(class)
 }
 
+/// The detections in lines of one class.
+fn parse(piece: &Piece<'_>, class: &str, skipped: &mut Skipped) -> Result<Detections, Error> {
+    let mut found = Detections::default();
+    found.add_class(class);
+    let mut list = Vec::new();
+    // The lines of an image most often follow each other.
+    let mut last = ("", 0);
+    for (number, line) in piece.lines() {
+        let Some((name, score, bounds)) = parse_line(line).map_err(|reason| piece.wrong(number, reason))?
+        else {
+            continue;
+        };
+        if name != last.0 {
+            last = (name, found.image_from(name, (piece.file, number)));
+        }
+        let wrong = |reason| piece.wrong(number, format!("a detection in image {name:?}: {reason}"));
+        if check(score, bounds, skipped, wrong)? {
+            list.push(Detection { image: last.1, score, bounds });
+        }
+    }
+    found.by_class = vec![list];
+    Ok(found)
+}
+
 /// The image, score and box of a line; `None` for an empty one.
-fn parse_line(line: &str) -> Result<Option<(&str, f64, PixelBox)>, String> {
-    let mut words = line.split_ascii_whitespace();
-    let Some(image) = words.next() else { return Ok(None) };
+fn parse_line(line: &[u8]) -> Result<Option<(&str, f64, PixelBox)>, String> {
+    let mut rest = line;
+    let Some(image) = next_word(&mut rest) else { return Ok(None) };
+    let image = str::from_utf8(image).map_err(|_| "the name of the image is not UTF-8".to_owned())?;
     let mut values = [0.0; 5];
     for (value, name) in values.iter_mut().zip(["score", "xmin", "ymin", "xmax", "ymax"]) {
-        let word = words.next().ok_or_else(|| format!("{name} is missing: expected {FORMAT}"))?;
-        *value = word.parse().map_err(|_| format!("{name} is {word:?}, not a number"))?;
+        let word = next_word(&mut rest).ok_or_else(|| format!("{name} is missing: expected {FORMAT}"))?;
+        *value = number::parse(word)
+            .ok_or_else(|| format!("{name} is {:?}, not a number", String::from_utf8_lossy(word)))?;
     }
-    if words.next().is_some() {
+    if next_word(&mut rest).is_some() {
         return Err(format!("more than six columns: expected {FORMAT}"));
     }
     let [score, xmin, ymin, xmax, ymax] = values;
-    let bounds = PixelBox { xmin, ymin, xmax, ymax };
-    match unusable(score, bounds) {
-        Some(reason) => Err(format!("a detection in image {image:?}: {reason}")),
-        None => Ok(Some((image, score, bounds))),
-    }
+    Ok(Some((image, score, PixelBox { xmin, ymin, xmax, ymax })))
+}
+
+/// Takes the next word off a line.
+fn next_word<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let begin = rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let text = rest.get(begin..)?;
+    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+    let (word, after) = text.split_at(end);
+    *rest = after;
+    Some(word)
 }
 
 const FORMAT: &str = "`image score xmin ymin xmax ymax`";
@@ -159,17 +215,15 @@ mod tests {
     #[test]
     fn lines() {
         let bounds = PixelBox { xmin: 1.0, ymin: -2.5, xmax: 3.0, ymax: 400.0 };
-        assert_eq!(parse_line("000001\t0.5 1 -2.5  3 4e2 \r"), Ok(Some(("000001", 0.5, bounds))));
-        assert_eq!(parse_line("  "), Ok(None));
+        assert_eq!(parse_line(b"000001\t0.5 1 -2.5  3 4e2 \r"), Ok(Some(("000001", 0.5, bounds))));
+        assert_eq!(parse_line(b"  "), Ok(None));
         for (line, says) in [
             ("000001", "score is missing"),
             ("000001 0.5 1 2 3", "ymax is missing"),
             ("000001 0.5 1 2 3 4 5", "more than six"),
             ("000001 0.5 1 2 x 4", "xmax is \"x\""),
-            ("000001 nan 1 2 3 4", "score is not a finite"),
-            ("000001 0.5 1 2 3 inf", "corner"),
         ] {
-            let reason = parse_line(line).unwrap_err();
+            let reason = parse_line(line.as_bytes()).unwrap_err();
             assert!(reason.contains(says), "{line}: {reason}");
         }
     }

@@ -1,74 +1,110 @@
-//! Detections as `sandglass-detect --json` and `--sidecar` write them: one JSON object a picture or frame.
+//! Our own JSON lines, as `sandglass-detect --json` writes them: one picture or frame a line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::Detections;
+use super::lines::{self, Naming, Piece};
+use super::{Detection, Detections, check};
 use crate::error::Error;
 use crate::pixel_box::PixelBox;
+use crate::skipped::{Policy, Skipped};
 
-/// The longest line that is read, in bytes: some hundred thousand detections.
-const MAX_LINE: usize = 64 << 20;
-
-/// What of a line matters here.
+/// The part of a line that scoring needs; other fields are free.
 #[derive(Deserialize)]
-struct Line {
-    source: String,
+struct Record<'a> {
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    /// The number of a video's frame.
     frame: Option<u64>,
-    detections: Vec<Found>,
+    #[serde(borrow)]
+    detections: Vec<Item<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Found {
-    label: String,
-    score: f64,
+struct Item<'a> {
+    #[serde(borrow)]
+    label: Cow<'a, str>,
+    /// `null` is how JSON writers spell NaN and infinity.
+    score: Option<f64>,
     #[serde(rename = "box")]
-    corners: [f64; 4],
+    corners: [Option<f64>; 4],
 }
 
 impl Detections {
-    /// Reads a file of JSON lines with `source` (the picture's file), `detections` and in these `label`,
-    /// `score` and `box` as `[x1, y1, x2, y2]` in continuous pixels counted from 0.
+    /// Reads JSON lines, one picture each:
+    /// `{"source": "a/000001.jpg", "detections": [{"label": "cat", "score": 0.9, "box": [x1, y1, x2, y2]}]}`.
     ///
-    /// An image's id is its file name without the ending; a line with a `frame` is frame N of a video, with
-    /// the id `NAME#N`. Boxes become inclusive pixels by [`PixelBox::from_continuous`]. Empty lines and other
-    /// fields are passed over.
+    /// The image is the file name of `source` without its ending; for a line with a `frame`, which is
+    /// one of a video, with `#` and the frame's number behind it. Boxes are continuous coordinates in
+    /// pixels and become inclusive ones by [`PixelBox::from_continuous`]. Empty lines are skipped.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Line`] for a line that is no such object.
-    pub fn read_json_lines(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::Io { path: path.to_owned(), source };
-        let mut input = BufReader::new(File::open(path).map_err(io)?);
+    /// [`Error::Io`] where the file cannot be read, [`Error::Line`] for a line that is none of these,
+    /// for the second line of an image, and for a number that is not finite (`null`).
+    pub fn read_jsonl(path: &Path) -> Result<Self, Error> {
+        Self::read_jsonl_with(path, &mut Skipped::new(Policy::Complete))
+    }
+
+    /// As [`Detections::read_jsonl`], with odd detections dealt with as `skipped` says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_jsonl_with(path: &Path, skipped: &mut Skipped) -> Result<Self, Error> {
         let mut found = Self::default();
-        let mut text = Vec::new();
-        for number in 1.. {
-            let wrong = |reason| Error::Line { path: path.to_owned(), line: number, reason };
-            text.clear();
-            let limited = &mut std::io::Read::take(&mut input, MAX_LINE as u64);
-            if limited.read_until(b'\n', &mut text).map_err(io)? == 0 {
-                break;
-            }
-            if text.len() == MAX_LINE {
-                return Err(wrong(format!("it is longer than {} MiB", MAX_LINE >> 20)));
-            }
-            if text.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let line: Line = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
-            let name = Path::new(&line.source).file_stem().unwrap_or_default().to_string_lossy();
-            let id = match line.frame {
-                Some(frame) => format!("{name}#{frame}"),
-                None => name.into_owned(),
+        lines::read(&mut found, vec![path.to_owned()], Naming::OneLine, skipped, parse)?;
+        Ok(found)
+    }
+}
+
+fn parse(piece: &Piece<'_>, skipped: &mut Skipped) -> Result<Detections, Error> {
+    let mut found = Detections::default();
+    for (line, text) in piece.lines() {
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let record: Record = serde_json::from_slice(text)
+            .map_err(|error| piece.wrong(line, format!("no line of detections: {}", without_line(&error))))?;
+        let Some(id) = image_id(&record) else {
+            return Err(piece.wrong(line, format!("the source {:?} names no file", record.source)));
+        };
+        if found.images.find(&id).is_some() {
+            let reason = format!("image {id:?} has a line already: its detections would count twice");
+            return Err(piece.wrong(line, reason));
+        }
+        let image = found.image_from(&id, (piece.file, line));
+        for item in &record.detections {
+            let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+            let score = number(item.score);
+            let bounds = PixelBox::from_continuous(item.corners.map(number));
+            let class = found.add_class(&item.label);
+            let wrong = |reason| {
+                piece.wrong(line, format!("a detection of {:?} in image {id:?}: {reason}", item.label))
             };
-            for item in &line.detections {
-                let bounds = PixelBox::from_continuous(item.corners);
-                found.push(&item.label, &id, item.score, bounds).map_err(|e| wrong(e.to_string()))?;
+            if check(score, bounds, skipped, wrong)?
+                && let Some(list) = found.by_class.get_mut(class)
+            {
+                list.push(Detection { image, score, bounds });
             }
         }
-        Ok(found)
+    }
+    Ok(found)
+}
+
+/// The name of a line's image. Sources come from any system, so both kinds of separators count.
+fn image_id(record: &Record) -> Option<String> {
+    let name = record.source.rsplit(['/', '\\']).next()?;
+    let stem = Path::new(name).file_stem()?.to_str()?;
+    Some(record.frame.map_or_else(|| stem.to_owned(), |frame| format!("{stem}#{frame}")))
+}
+
+/// What serde says without "at line 1": of our file it is another line, which we name ourselves.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((reason, _)) => format!("{reason} (column {})", error.column()),
+        None => text,
     }
 }
 
@@ -76,46 +112,18 @@ impl Detections {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Detections, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("found.jsonl");
-        std::fs::write(&path, text).unwrap();
-        Detections::read_json_lines(&path).map_err(|e| e.to_string())
-    }
-
     #[test]
-    fn pictures_and_frames_are_read() {
-        let found = read(concat!(
-            r#"{"source":"photos/000012.jpg","width":9,"height":9,"backbone":"x","detections":[{"label":"cat","#,
-            r#""class_id":8,"score":0.5,"box":[0.0,1.5,4.0,6.0]}],"timing_ms":{"total":1.0}}"#,
-            "\n\n",
-            r#"{"source":"clip.mp4","frame":3,"time":0.1,"detections":[{"label":"cat","score":1,"box":[0,0,1,1]}]}"#,
-            "\n",
-            r#"{"source":"empty.png","detections":[]}"#,
-        ))
-        .unwrap();
-        assert_eq!(found.classes(), ["cat"]);
-        assert_eq!(found.images(), ["000012", "clip#3"]);
-        let first = found.of_class("cat")[0];
-        assert_eq!(first.bounds, PixelBox { xmin: 1.0, ymin: 2.5, xmax: 4.0, ymax: 6.0 });
-        assert_eq!(first.score, 0.5);
-    }
-
-    #[test]
-    fn bad_lines_are_named() {
-        let good = r#"{"source":"a","detections":[]}"#;
-        for bad in [
-            "hello",
-            "{}",
-            r#"{"source":"a"}"#,
-            r#"{"source":"a","detections":[{"label":"cat","score":"high","box":[0,0,1,1]}]}"#,
-            r#"{"source":"a","detections":[{"label":"cat","score":0.5,"box":[0,0,1]}]}"#,
-            r#"{"source":"a","detections":[{"label":"cat","score":1e999,"box":[0,0,1,1]}]}"#,
+    fn sources_tell_the_image() {
+        for (source, frame, id) in [
+            ("JPEGImages/000001.jpg", None, Some("000001")),
+            ("C:\\pictures\\a.b.png", None, Some("a.b")),
+            ("000001", None, Some("000001")),
+            ("../../clip.mp4", Some(12), Some("clip#12")),
+            ("folder/", None, None),
+            ("..", None, None),
         ] {
-            let said = read(&format!("{good}\n{bad}\n")).unwrap_err();
-            assert!(said.contains("found.jsonl: line 2: "), "{said}");
+            let record = Record { source: source.into(), frame, detections: Vec::new() };
+            assert_eq!(image_id(&record).as_deref(), id, "{source}");
         }
-        let deep = format!("{}{}", r#"{"source":"a","detections":"#, "[".repeat(100_000));
-        assert!(read(&deep).is_err());
     }
 }

@@ -1,13 +1,19 @@
 //! What a detector claims to have found, by class.
 
 mod devkit;
+mod format;
 mod jsonl;
+mod lines;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
-use crate::error::Error;
+use crate::error::{Error, Place};
 use crate::names::Names;
 use crate::pixel_box::PixelBox;
+use crate::skipped::{Oddity, Skipped};
+
+pub use format::Format;
 
 /// A claim: an object of a class in an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +34,11 @@ pub struct Detections {
     classes: Names,
     images: Names,
     by_class: Vec<Vec<Detection>>,
+    /// The files read.
+    files: Vec<PathBuf>,
+    /// By image, the line that names it first, as an index into `files` and a number from 1. A place
+    /// for every image rather than for every detection, of which there can be millions.
+    origins: Vec<Option<(usize, usize)>>,
 }
 
 impl Detections {
@@ -52,7 +63,7 @@ impl Detections {
             let what = format!("detection of class {class:?}");
             return Err(Error::Value { what, image: image.to_owned(), reason });
         }
-        let image = self.images.number(image);
+        let image = self.image_number(image, None);
         let class = self.add_class(class);
         if let Some(list) = self.by_class.get_mut(class) {
             list.push(Detection { image, score, bounds });
@@ -78,6 +89,14 @@ impl Detections {
         self.classes.find(name).and_then(|class| self.by_class.get(class)).map_or(&[], Vec::as_slice)
     }
 
+    /// The file and line that name an image first, as an index into [`Detections::images`]; `None`
+    /// where it was not read from a file of lines.
+    #[must_use]
+    pub fn origin(&self, image: usize) -> Option<Place> {
+        let (file, line) = (*self.origins.get(image)?)?;
+        Some(Place { path: self.files.get(file)?.clone(), line })
+    }
+
     /// How many detections there are, over all classes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -97,6 +116,61 @@ impl Detections {
             list.retain(|d| !dropped.get(d.image).copied().unwrap_or(false));
         }
     }
+
+    /// The number of an image that is named in a line of a file.
+    fn image_from(&mut self, name: &str, (file, line): (usize, usize)) -> usize {
+        self.image_number(name, Some((file, line)))
+    }
+
+    fn image_number(&mut self, name: &str, origin: Option<(usize, usize)>) -> usize {
+        let number = self.images.number(name);
+        if number == self.origins.len() {
+            self.origins.push(origin);
+        }
+        number
+    }
+
+    /// Adds another set behind this one. Its files are numbered from `files_before` on here.
+    fn append(&mut self, part: Self, files_before: usize) {
+        let classes: Vec<usize> = part.classes.all().iter().map(|name| self.add_class(name)).collect();
+        let mut images = Vec::with_capacity(part.origins.len());
+        for (name, origin) in part.images.all().iter().zip(&part.origins) {
+            let origin = origin.map(|(file, line)| (file + files_before, line));
+            images.push(self.image_number(name, origin));
+        }
+        for (class, list) in classes.into_iter().zip(part.by_class) {
+            let Some(own) = self.by_class.get_mut(class) else { continue };
+            let renumbered = |d: Detection| Some(Detection { image: *images.get(d.image)?, ..d });
+            own.extend(list.into_iter().filter_map(renumbered));
+        }
+    }
+
+    /// The first image of `part` that this set names, too: the place in `part`, and its name.
+    fn first_in_both(&self, part: &Self, files_before: usize) -> Option<(PathBuf, usize, String)> {
+        let (name, origin) =
+            part.images.all().iter().zip(&part.origins).find(|(name, _)| self.images.find(name).is_some())?;
+        let (file, line) = (*origin)?;
+        Some((self.files.get(file + files_before)?.clone(), line, name.clone()))
+    }
+}
+
+/// Whether a detection out of a file is scored. One that is odd is counted or refused as `skipped`
+/// says, with the error that `wrong` makes of the reason.
+fn check(
+    score: f64,
+    bounds: PixelBox,
+    skipped: &mut Skipped,
+    wrong: impl FnOnce(&'static str) -> Error,
+) -> Result<bool, Error> {
+    if let Some(reason) = unusable(score, bounds) {
+        skipped.meet(Oddity::DetectionNotFinite, || wrong(reason))?;
+        return Ok(false);
+    }
+    if bounds.is_inverted() {
+        let reason = "its box is inverted: xmax is below xmin, or ymax below ymin";
+        skipped.meet(Oddity::DetectionInverted, || wrong(reason))?;
+    }
+    Ok(true)
 }
 
 /// Why a detection cannot be scored, if so.

@@ -1,12 +1,16 @@
 //! Reading a VOC tree: `ImageSets/Main/SPLIT.txt`, `Annotations/ID.xml`, `JPEGImages/ID.jpg`.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Dataset, annotation};
+use super::annotation::{self, Annotated};
+use super::{Dataset, unusable};
 use crate::error::Error;
 use crate::names::check_file_name;
+use crate::parallel::try_map;
+use crate::skipped::{Oddity, Policy, Skipped};
 
 /// The twenty classes of VOC2007 and VOC2012, in alphabetical order.
 pub const VOC_CLASSES: [&str; 20] = [
@@ -49,43 +53,98 @@ impl Dataset {
     /// [`Error::Annotation`] and [`Error::Object`] for an annotation file, [`Error::Name`] for a split
     /// that is no plain name.
     pub fn voc(root: &Path, split: &str) -> Result<Self, Error> {
+        Self::voc_with(root, split, &mut Skipped::new(Policy::Complete))
+    }
+
+    /// As [`Dataset::voc`], with odd objects dealt with as `skipped` says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn voc_with(root: &Path, split: &str, skipped: &mut Skipped) -> Result<Self, Error> {
         check_file_name("the split", split)?;
-        let list = root.join("ImageSets").join("Main").join(format!("{split}.txt"));
-        let ids = fs::read_to_string(&list).map_err(|source| Error::Io { path: list.clone(), source })?;
+        let ids = read_list(&root.join("ImageSets").join("Main").join(format!("{split}.txt")))?;
         let annotations = root.join("Annotations");
-        let mut set = Self { picture_folder: Some(root.join("JPEGImages")), ..Self::default() };
-        for (number, line) in ids.trim_start_matches('\u{feff}').lines().enumerate() {
-            let wrong = |reason| Error::Line { path: list.clone(), line: number + 1, reason };
-            let mut words = line.split_whitespace();
-            let Some(id) = words.next() else { continue };
-            if !matches!((words.next(), words.next()), (None | Some("-1" | "0" | "1"), None)) {
-                return Err(wrong(format!("expected the name of one image, found {line:?}")));
-            }
-            check_file_name("image", id).map_err(|e| wrong(e.to_string()))?;
-            if set.image_index(id).is_some() {
-                return Err(wrong(format!("image {id:?} is listed a second time")));
-            }
-            set.add_annotated(id, &annotations.join(format!("{id}.xml")))?;
+        let paths: Vec<_> = ids.iter().map(|id| annotations.join(format!("{id}.xml"))).collect();
+        Self::annotated(&ids, &paths, root.join("JPEGImages"), skipped)
+    }
+
+    /// Images with an annotation file each, read on all processors.
+    pub(super) fn annotated(
+        ids: &[String],
+        paths: &[PathBuf],
+        picture_folder: PathBuf,
+        skipped: &mut Skipped,
+    ) -> Result<Self, Error> {
+        let policy = skipped.policy();
+        let parts = try_map(paths, |path| {
+            let mut skipped = Skipped::new(policy);
+            read_objects(path, &mut skipped).map(|objects| (objects, skipped))
+        })?;
+        let mut set = Self { picture_folder: Some(picture_folder), ..Self::default() };
+        for (id, (objects, counts)) in ids.iter().zip(parts) {
+            set.add_image(id, objects.iter().map(|o| (o.class.as_str(), o.difficult, o.bounds)))?;
+            skipped.append(counts);
         }
         Ok(set)
     }
+}
 
-    fn add_annotated(&mut self, id: &str, path: &Path) -> Result<(), Error> {
-        let text = read_annotation(path)?;
-        let objects = annotation::parse(&text).map_err(|problem| match problem.object {
-            None => Error::Annotation { path: path.to_owned(), reason: problem.reason },
-            Some((object, class)) => {
-                Error::Object { path: path.to_owned(), object, class, reason: problem.reason }
-            }
-        })?;
-        self.add_image(id, objects.iter().map(|o| (o.class.as_str(), o.difficult, o.bounds)))
+/// The names in a list of images, each once.
+fn read_list(path: &Path) -> Result<Vec<String>, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let mut ids = Vec::new();
+    let mut seen = HashSet::new();
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let wrong = |reason| Error::Line { path: path.to_owned(), line: number + 1, reason };
+        let mut words = line.split_whitespace();
+        let Some(id) = words.next() else { continue };
+        if !matches!((words.next(), words.next()), (None | Some("-1" | "0" | "1"), None)) {
+            return Err(wrong(format!("expected the name of one image, found {line:?}")));
+        }
+        check_file_name("image", id).map_err(|e| wrong(e.to_string()))?;
+        if !seen.insert(id) {
+            return Err(wrong(format!("image {id:?} is listed a second time")));
+        }
+        ids.push(id.to_owned());
     }
+    Ok(ids)
+}
+
+/// The objects of an annotation file that can be scored.
+fn read_objects(path: &Path, skipped: &mut Skipped) -> Result<Vec<Annotated>, Error> {
+    let text = read_annotation(path)?;
+    let objects = annotation::parse(&text).map_err(|problem| match problem.object {
+        None => Error::Annotation { path: path.to_owned(), reason: problem.reason },
+        Some((object, class)) => {
+            Error::Object { path: path.to_owned(), object, class, reason: problem.reason }
+        }
+    })?;
+    let mut usable = Vec::with_capacity(objects.len());
+    for (object, number) in objects.into_iter().zip(1..) {
+        let corners = object.bounds.corners();
+        let wrong = |reason: &str| {
+            let reason = format!("{reason} ({})", corners.map(|c| c.to_string()).join(", "));
+            Error::Object { path: path.to_owned(), object: number, class: object.class.clone(), reason }
+        };
+        if let Some(reason) = unusable(object.bounds) {
+            let finite = object.bounds.is_finite();
+            let kind = if finite { Oddity::ObjectInverted } else { Oddity::ObjectNotFinite };
+            skipped.meet(kind, || wrong(reason))?;
+            continue;
+        }
+        if corners.iter().any(|&c| c < 0.0) {
+            skipped.meet(Oddity::ObjectNegative, || wrong("a corner of its box is negative"))?;
+        }
+        usable.push(object);
+    }
+    Ok(usable)
 }
 
 /// The text of an annotation file. Bounded, so that a device file or a wrong path cannot fill the memory.
 fn read_annotation(path: &Path) -> Result<String, Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut text = String::new();
+    // VOC's files fit, so that reading them is one call.
+    let mut text = String::with_capacity(4096);
     File::open(path).map_err(io)?.take(MAX_ANNOTATION + 1).read_to_string(&mut text).map_err(io)?;
     if text.len() as u64 > MAX_ANNOTATION {
         let reason = format!("an annotation may have {} MiB at most", MAX_ANNOTATION >> 20);
