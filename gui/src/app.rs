@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use egui::{Context, ThemePreference, Ui};
 
@@ -11,48 +12,64 @@ use crate::engine::Backend;
 use crate::message::Link;
 use crate::settings::{Settings, Theme};
 use crate::state::{Action, ModelInfo, State};
-use crate::view::{self, Picture};
+use crate::view::{self, Texture};
 use crate::worker::Workers;
 
 /// Where the settings are kept in eframe's storage.
 const SETTINGS_KEY: &str = "settings";
 
+/// How often the memory of the program is looked up, while anything happens.
+const LOOK_AT_MEMORY: Duration = Duration::from_secs(1);
+
 /// What the command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Path, pattern or `demo`.
-    pub source: String,
+    /// Path, pattern, camera or `demo`; `None` for the first camera, or the demo where there is none.
+    pub source: Option<String>,
     /// A backbone by name, before the remembered one.
     pub backbone: Option<String>,
     /// Weights from a file.
     pub weights: Option<PathBuf>,
-    /// Threads that work on one frame; 0 for one a processor.
-    pub threads: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { source: "demo".into(), backbone: None, weights: None, threads: 0 }
-    }
+    /// Threads that work on one frame, 0 for one a processor; `None` for what is remembered.
+    pub threads: Option<usize>,
 }
 
 /// The viewer.
 pub struct App {
     state: State,
     link: Box<dyn Link>,
-    picture: Picture,
+    texture: Texture,
     theme: Option<Theme>,
+    fullscreen: bool,
+    looked_at_memory: Option<Instant>,
+    /// Time of our own code since the last pass.
+    busy: Duration,
 }
 
 impl App {
     /// A viewer that gives its first orders over `link`.
     #[must_use]
-    pub fn new(settings: Settings, models: Vec<ModelInfo>, link: Box<dyn Link>, options: &Options) -> Self {
+    pub fn new(
+        mut settings: Settings,
+        models: Vec<ModelInfo>,
+        link: Box<dyn Link>,
+        options: &Options,
+    ) -> Self {
+        settings.threads = options.threads.unwrap_or(settings.threads);
         let mut state = State::new(settings, models);
-        for order in state.start(&options.source, options.backbone.clone(), options.weights.clone()) {
+        let source = options.source.as_deref();
+        for order in state.start(source, options.backbone.clone(), options.weights.clone()) {
             link.send(order);
         }
-        Self { state, link, picture: Picture::default(), theme: None }
+        Self {
+            state,
+            link,
+            texture: Texture::default(),
+            theme: None,
+            fullscreen: false,
+            looked_at_memory: None,
+            busy: Duration::ZERO,
+        }
     }
 
     /// What it knows.
@@ -63,31 +80,51 @@ impl App {
 
     /// Takes in what the workers have to say.
     pub fn update(&mut self, ctx: &Context) {
-        let Some(report) = self.link.poll() else { return };
-        for event in report.events {
-            self.state.apply(event);
+        let begin = Instant::now();
+        if let Some(report) = self.link.poll() {
+            for event in report.events {
+                for order in self.state.apply(event) {
+                    self.link.send(order);
+                }
+            }
+            if let Some(picture) = report.picture
+                && self.state.show(picture.shot)
+            {
+                self.texture.set(ctx, picture.image);
+            }
+            if let Some(found) = report.found {
+                self.state.see(found);
+            }
         }
-        if let Some(shown) = report.shown
-            && self.state.show(shown.result)
-        {
-            self.picture.set(ctx, shown.image);
+        let due = self.looked_at_memory.is_none_or(|last| last.elapsed() >= LOOK_AT_MEMORY);
+        if due {
+            self.looked_at_memory = Some(begin);
+            self.state.stats.memory = memory_stats::memory_stats().map(|memory| memory.physical_mem);
         }
+        self.busy += begin.elapsed();
     }
 
     /// Shows the window's contents and carries out what the user does.
     pub fn show(&mut self, ui: &mut Ui) {
+        let begin = Instant::now();
         let mut actions: Vec<Action> = Command::pressed(ui.ctx()).into_iter().map(Action::Do).collect();
         actions.extend(dropped(ui.ctx()));
-        actions.extend(view::show(ui, &self.state, &self.picture));
+        actions.extend(view::show(ui, &self.state, &self.texture));
         let acted = !actions.is_empty();
         for order in actions.into_iter().flat_map(|action| self.state.act(action)) {
             self.link.send(order);
         }
         self.set_theme(ui.ctx());
+        if self.fullscreen != self.state.fullscreen {
+            self.fullscreen = self.state.fullscreen;
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Fullscreen(self.fullscreen));
+        }
         if acted {
             // This pass drew the state before the action.
             ui.ctx().request_repaint();
         }
+        let busy = std::mem::take(&mut self.busy) + begin.elapsed();
+        self.state.stats.pass(busy.as_secs_f32() * 1000.0);
     }
 
     fn set_theme(&mut self, ctx: &Context) {
@@ -134,16 +171,23 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let viewport = egui::ViewportBuilder::default()
         .with_title("Sandglass")
         .with_app_id("sandglass")
-        .with_inner_size([1100.0, 720.0])
-        .with_min_inner_size([760.0, 560.0])
+        .with_inner_size([1180.0, 740.0])
+        .with_min_inner_size([760.0, 480.0])
         .with_drag_and_drop(true);
     let native = eframe::NativeOptions { viewport, ..Default::default() };
     let create = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         view::style(&cc.egui_ctx);
-        let backend = Arc::new(DetectorBackend { threads: options.threads });
+        let backend = Arc::new(DetectorBackend);
         let models = backend.models();
         let ctx = cc.egui_ctx.clone();
         let workers = Workers::start(backend, Arc::new(move || ctx.request_repaint()))?;
+        // Ctrl-C in the terminal closes the window as its button does, so that recordings are finished.
+        let ctx = cc.egui_ctx.clone();
+        let close = move || {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+            ctx.request_repaint();
+        };
+        ctrlc::set_handler(close)?;
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, SETTINGS_KEY));
         Ok(Box::new(App::new(settings.unwrap_or_default(), models, Box::new(workers), &options)))
     };

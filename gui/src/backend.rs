@@ -1,18 +1,20 @@
 //! The real thing behind the traits of [`engine`](crate::engine): the detector crate.
 
-use sandglass_detector::source::FrameSource;
+use std::sync::Arc;
+
+use sandglass_detector::source::{FrameSource, OpenOptions, camera};
 use sandglass_detector::{Detections, Detector, Error, Frame, models, source};
 
-use crate::engine::{Backend, Engine, ModelChoice};
+use crate::engine::{Backend, CameraEntry, Engine, ModelChoice};
 use crate::settings::Thresholds;
 use crate::state::ModelInfo;
 
+/// Pictures a second of a folder.
+const PICTURE_RATE: f64 = 0.5;
+
 /// Detectors and sources of the detector crate.
-#[derive(Clone, Debug, Default)]
-pub struct DetectorBackend {
-    /// Threads that work on one frame; 0 for one a processor.
-    pub threads: usize,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DetectorBackend;
 
 impl Backend for DetectorBackend {
     fn models(&self) -> Vec<ModelInfo> {
@@ -27,7 +29,7 @@ impl Backend for DetectorBackend {
     }
 
     fn build(&self, choice: &ModelChoice) -> Result<Box<dyn Engine>, Error> {
-        let mut builder = Detector::builder().threads(self.threads);
+        let mut builder = Detector::builder().threads(choice.threads);
         if let Some(backbone) = &choice.backbone {
             builder = builder.backbone(backbone);
         }
@@ -37,8 +39,24 @@ impl Backend for DetectorBackend {
         Ok(Box::new(builder.build()?))
     }
 
-    fn open(&self, name: &str) -> Result<Box<dyn FrameSource>, Error> {
-        source::open(name)
+    fn open(&self, name: &str, format: Option<&str>) -> Result<Box<dyn FrameSource>, Error> {
+        let camera = format.map(str::parse).transpose()?.unwrap_or_default();
+        source::open_with(name, &OpenOptions { camera, picture_rate: Some(PICTURE_RATE) })
+    }
+
+    fn cameras(&self) -> Result<Vec<CameraEntry>, Error> {
+        let entry = |info: camera::CameraInfo| CameraEntry {
+            source: format!("camera:{}", info.id),
+            name: info.name,
+        };
+        Ok(camera::cameras()?.into_iter().map(entry).collect())
+    }
+
+    fn formats(&self, camera: &str) -> Result<Vec<String>, Error> {
+        let id = camera.strip_prefix("camera:").unwrap_or("");
+        let text = |f: &camera::CameraFormat| format!("{}x{}@{}:{}", f.width, f.height, f.rate, f.encoding);
+        // The largest first: that is what people look for.
+        Ok(camera::formats(id)?.iter().rev().map(text).collect())
     }
 }
 
@@ -53,6 +71,10 @@ impl Engine for Detector {
 
     fn describe(&self) -> String {
         self.engine().to_owned()
+    }
+
+    fn classes(&self) -> Vec<Arc<str>> {
+        self.classes().iter().skip(1).cloned().collect()
     }
 
     fn detect(&mut self, frame: &Frame, thresholds: &Thresholds) -> Result<Detections, Error> {

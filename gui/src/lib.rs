@@ -5,13 +5,17 @@
 //! [`app`] wires them. The window's thread never waits for a worker, and nothing is drawn again unless
 //! something changed.
 
+pub mod agreement;
 pub mod app;
 pub mod backend;
 pub mod command;
 pub mod engine;
+pub mod filter;
 pub mod message;
+pub mod notice;
 mod picture;
 pub mod settings;
+mod smoothing;
 pub mod state;
 pub mod stats;
 pub mod status;

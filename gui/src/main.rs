@@ -12,9 +12,9 @@ use sandglass::Options;
 #[derive(Debug, Parser)]
 #[command(name = "sandglass", version, after_help = EXAMPLES)]
 struct Cli {
-    /// What to watch: a video, a picture, a folder of pictures, a pattern in quotes, or "demo"
-    #[arg(default_value = "demo")]
-    source: String,
+    /// What to watch: a video, a picture, a folder of pictures, a pattern in quotes, "camera",
+    /// "camera:1" or "demo" [default: the first camera, or the demo where there is none]
+    source: Option<String>,
 
     /// The network, such as mobilenext-1.0 [default: the one used last]
     #[arg(short, long, value_name = "NAME")]
@@ -24,14 +24,15 @@ struct Cli {
     #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
-    /// Threads that work on one frame; 0 stands for one a processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads that work on one frame; 0 stands for one a processor [default: as last time]
+    #[arg(short, long, value_name = "N")]
+    threads: Option<usize>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  sandglass                                   the demo clip
+  sandglass                                   the first camera, or the demo clip
+  sandglass camera:1                          the second camera
   sandglass street.mp4                        a video
   sandglass 'photos/*.jpg'                    pictures, one after the other
   sandglass --backbone mobilenext-1.0 demo    another network";
@@ -52,7 +53,7 @@ mod tests {
         Cli::command().debug_assert();
         let cli =
             Cli::parse_from(["sandglass", "a.mp4", "--backbone", "x", "--weights", "w", "--threads", "2"]);
-        assert_eq!((cli.source.as_str(), cli.threads), ("a.mp4", 2));
-        assert_eq!(Cli::parse_from(["sandglass"]).source, "demo");
+        assert_eq!((cli.source.as_deref(), cli.threads), (Some("a.mp4"), Some(2)));
+        assert_eq!(Cli::parse_from(["sandglass"]).source, None);
     }
 }

@@ -1,5 +1,8 @@
 //! What the user sets and the viewer remembers from one start to the next.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Which detections are kept.
@@ -79,30 +82,242 @@ impl Theme {
     }
 }
 
+/// Names of classes that are not shown.
+pub type Hidden = BTreeSet<String>;
+
+/// How boxes are coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Colours {
+    /// Each class has its own.
+    #[default]
+    Class,
+    /// From red (unsure) to green (sure).
+    Score,
+}
+
+/// What is drawn over the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overlay {
+    /// Boxes at all.
+    pub boxes: bool,
+    /// The names of the classes.
+    pub labels: bool,
+    /// The scores behind the names.
+    pub scores: bool,
+    /// Width of the lines in points.
+    pub line_width: f32,
+    /// How boxes are coloured.
+    pub colours: Colours,
+    /// The picture as in a mirror.
+    pub mirror: bool,
+    /// Boxes that glide and labels that do not flicker; the table and recordings stay as they are.
+    pub smooth: bool,
+}
+
+impl Default for Overlay {
+    fn default() -> Self {
+        Self {
+            boxes: true,
+            labels: true,
+            scores: true,
+            line_width: 2.5,
+            colours: Colours::Class,
+            mirror: false,
+            smooth: false,
+        }
+    }
+}
+
+impl Overlay {
+    /// The range of the line width.
+    pub const LINE_WIDTH: std::ops::RangeInclusive<f32> = 1.0..=8.0;
+}
+
+/// How the viewer records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recordings {
+    /// Where recordings go; `None` for the videos folder.
+    pub folder: Option<PathBuf>,
+    /// Whether boxes and labels are drawn.
+    pub annotated: bool,
+    /// Whether a line of JSON for each frame goes beside the video.
+    pub sidecar: bool,
+}
+
+impl Default for Recordings {
+    fn default() -> Self {
+        Self { folder: None, annotated: true, sidecar: true }
+    }
+}
+
+impl Recordings {
+    /// Where recordings and snapshots go: what was chosen, else `Sandglass` in the system's folder for
+    /// videos, else in the home folder, else here.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        let usual = || {
+            let user = directories::UserDirs::new();
+            let videos = user.as_ref().map(|u| u.video_dir().unwrap_or(u.home_dir()).to_owned());
+            videos.unwrap_or_default().join("Sandglass")
+        };
+        self.folder.clone().unwrap_or_else(usual)
+    }
+}
+
+/// The parts of the side panel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tab {
+    /// Backbone, thresholds, classes, the objects found.
+    #[default]
+    Detect,
+    /// What is drawn, how it is recorded.
+    Options,
+    /// How fast it goes.
+    Speed,
+    /// What was reported.
+    Log,
+}
+
+impl Tab {
+    /// All of them, from left to right.
+    pub const ALL: [Self; 4] = [Self::Detect, Self::Options, Self::Speed, Self::Log];
+
+    /// The one after it, in a circle.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Detect => Self::Options,
+            Self::Options => Self::Speed,
+            Self::Speed => Self::Log,
+            Self::Log => Self::Detect,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Detect => "Detect",
+            Self::Options => "Options",
+            Self::Speed => "Speed",
+            Self::Log => "Log",
+        }
+    }
+}
+
 /// What is remembered from one start to the next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     /// The backbone; `None` for the default one.
     pub backbone: Option<String>,
+    /// Threads that work on one frame; 0 for one a processor.
+    pub threads: usize,
     /// Which detections are kept.
     pub thresholds: Thresholds,
+    /// Classes that are not shown.
+    pub hidden: Hidden,
     /// Whether a source begins again at its end.
     pub looped: bool,
-    /// Whether boxes are drawn.
-    pub boxes: bool,
+    /// Whether only frames that were looked at are shown.
+    pub in_step: bool,
+    /// What is drawn over the picture.
+    pub overlay: Overlay,
+    /// How the viewer records.
+    pub recordings: Recordings,
     /// Light or dark.
     pub theme: Theme,
+    /// Which part of the side panel is open.
+    pub tab: Tab,
+    /// Whether there is a side panel.
+    pub side: bool,
+    /// What was watched, the newest first.
+    pub recent: Vec<String>,
+    /// Milliseconds a frame took on this machine, by backbone and what it ran on.
+    pub measured: BTreeMap<String, f32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             backbone: None,
+            threads: 0,
             thresholds: Thresholds::default(),
+            hidden: Hidden::new(),
             looped: true,
-            boxes: true,
+            in_step: false,
+            overlay: Overlay::default(),
+            recordings: Recordings::default(),
             theme: Theme::System,
+            tab: Tab::Detect,
+            side: true,
+            recent: Vec::new(),
+            measured: BTreeMap::new(),
         }
+    }
+}
+
+impl Settings {
+    /// How many sources are remembered.
+    pub const RECENT: usize = 8;
+
+    /// The same with everything inside its range: a settings file can hold anything.
+    #[must_use]
+    pub fn tidied(mut self) -> Self {
+        self.thresholds = self.thresholds.tidied();
+        let width = self.overlay.line_width;
+        let (least, most) = (*Overlay::LINE_WIDTH.start(), *Overlay::LINE_WIDTH.end());
+        self.overlay.line_width = if width.is_finite() { width.clamp(least, most) } else { 2.5 };
+        self.recent.truncate(Self::RECENT);
+        self.threads = self.threads.min(256);
+        self.measured.retain(|_, millis| millis.is_finite() && *millis > 0.0);
+        self
+    }
+
+    /// The key of a measurement.
+    #[must_use]
+    pub fn measurement(backbone: &str, threads: usize) -> String {
+        format!("{backbone} on {threads} threads")
+    }
+
+    /// What a backbone took on this machine with the threads in use, in milliseconds.
+    #[must_use]
+    pub fn millis(&self, backbone: &str) -> Option<f32> {
+        self.measured.get(&Self::measurement(backbone, self.threads)).copied()
+    }
+
+    /// Remembers that a source was watched.
+    pub fn watched(&mut self, source: &str) {
+        self.recent.retain(|other| other != source);
+        self.recent.insert(0, source.to_owned());
+        self.recent.truncate(Self::RECENT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wild_settings_are_mended() {
+        let wild = Settings {
+            overlay: Overlay { line_width: f32::INFINITY, ..Overlay::default() },
+            recent: vec!["x".into(); 50],
+            measured: BTreeMap::from([("a".into(), f32::NAN), ("b".into(), 3.0)]),
+            ..Settings::default()
+        };
+        let tidy = wild.tidied();
+        assert_eq!((tidy.overlay.line_width, tidy.recent.len(), tidy.measured.len()), (2.5, 8, 1));
+    }
+
+    #[test]
+    fn what_is_watched_again_moves_up() {
+        let mut settings = Settings::default();
+        for source in ["a", "b", "a"] {
+            settings.watched(source);
+        }
+        assert_eq!(settings.recent, ["a", "b"]);
     }
 }

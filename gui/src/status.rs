@@ -29,12 +29,20 @@ impl State {
         let mut lines = Vec::new();
         lines.extend(self.source_problem.clone().map(problem));
         lines.extend(self.model_problem.clone().map(problem));
-        let frame_problem = self.shown.as_ref().and_then(|shown| shown.problem.as_ref());
+        let main = self.found.as_ref().and_then(|found| found.main.as_ref());
+        let frame_problem = main.and_then(|look| look.outcome.as_ref().err());
         lines.extend(frame_problem.map(|reason| problem(format!("Detection failed: {reason}"))));
         if let Some(name) = &self.loading {
             lines.push(info(format!("Loading {name}…")));
         }
+        if let Some(comparison) = self.comparison.as_ref().filter(|comparison| comparison.active.is_none()) {
+            lines.push(info(format!("Loading {}…", comparison.backbone)));
+        }
+        if self.benchmark.as_ref().is_some_and(|benchmark| benchmark.running) {
+            lines.push(info("Measuring all backbones; detection rests meanwhile".to_owned()));
+        }
         let at_work = match self.playback {
+            Playback::Opening if self.source.is_empty() => Some("Looking for a camera…".to_owned()),
             Playback::Opening => Some(format!("Opening {}…", self.source)),
             Playback::Playing => None,
             Playback::Paused => Some("Paused; Space goes on".to_owned()),
@@ -52,12 +60,16 @@ impl State {
     /// How many objects there are, in words.
     #[must_use]
     pub fn objects(&self) -> String {
-        let found = self.shown.as_ref().and_then(|shown| shown.detections.as_ref());
-        match found.map(|found| found.items.len()) {
-            None => "No detections yet".to_owned(),
-            Some(0) => "No objects".to_owned(),
-            Some(1) => "1 object".to_owned(),
-            Some(n) => format!("{n} objects"),
-        }
+        self.kept.as_ref().map_or_else(|| "No detections yet".to_owned(), |kept| objects(kept.items.len()))
+    }
+}
+
+/// A number of objects in words.
+#[must_use]
+pub fn objects(count: usize) -> String {
+    match count {
+        0 => "No objects".to_owned(),
+        1 => "1 object".to_owned(),
+        n => format!("{n} objects"),
     }
 }

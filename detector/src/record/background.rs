@@ -60,6 +60,18 @@ pub struct Status {
     pub encoding: Duration,
 }
 
+/// Tells how a [`Background`] recording stands, from any thread and also after its end.
+#[derive(Clone)]
+pub struct Monitor(Arc<Mutex<Status>>);
+
+impl Monitor {
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        lock(&self.0).clone()
+    }
+}
+
 /// A recording that goes on by itself.
 pub struct Background {
     queue: Option<SyncSender<Recorded>>,
@@ -110,6 +122,12 @@ impl Background {
     #[must_use]
     pub fn status(&self) -> Status {
         lock(&self.status).clone()
+    }
+
+    /// Something that tells how it stands to others.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor(Arc::clone(&self.status))
     }
 
     /// Waits until everything handed over is written, and closes the files.

@@ -16,8 +16,8 @@ mod segment;
 mod sidecar;
 
 #[cfg(feature = "video")]
-pub use background::{Background, Recorded, Status, WhenFull};
-pub use draw::{Overlay, class_color, draw};
+pub use background::{Background, Monitor, Recorded, Status, WhenFull};
+pub use draw::{Overlay, class_color, draw, draw_with};
 pub use line::{Line, TimingMs};
 #[cfg(feature = "video")]
 pub use recorder::{Quality, Recorder, RecorderOptions, Summary};

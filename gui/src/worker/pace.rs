@@ -14,21 +14,40 @@ pub(super) struct Pace {
     /// A time on the clock and the time in the source it stands for.
     origin: Option<(Instant, Duration)>,
     last: Option<(Instant, Duration)>,
+    /// Source time that passes in a second; 0 stands for 1.
+    speed: f64,
 }
 
 impl Pace {
+    /// Changes how much source time passes in a second.
+    pub(super) fn set_speed(&mut self, speed: f64) {
+        self.speed = if speed.is_finite() { speed.clamp(0.05, 20.0) } else { 1.0 };
+    }
+
+    /// Source time in time of the clock.
+    fn on_clock(&self, time: Duration) -> Duration {
+        if self.speed > 0.0 { time.div_f64(self.speed) } else { time }
+    }
+
+    /// Another stretch of the source begins, at once; the speed stays.
+    pub(super) fn forget(&mut self) {
+        *self = Self { speed: self.speed, ..Self::default() };
+    }
+
     /// When the frame taken at `captured` is to be shown, `interval` being the usual time between two.
     pub(super) fn due(&mut self, now: Instant, captured: Duration, interval: Option<Duration>) -> Instant {
+        let interval = interval.map(|interval| self.on_clock(interval));
+        let at = |clock: Instant, origin: Duration| clock + self.on_clock(captured.saturating_sub(origin));
         let due = match (self.origin, self.last) {
             (None, None) => now,
             // The source began again: its first frame follows the last one as any other would.
             (None, Some((before, _))) => before + interval.unwrap_or(STILL),
             // A picture of a folder: no time of its own.
             (Some(_), Some((before, at))) if captured <= at => before + interval.unwrap_or(STILL),
-            (Some((clock, origin)), _) => clock + captured.saturating_sub(origin),
+            (Some((clock, origin)), _) => at(clock, origin),
         };
         let due = if now.saturating_duration_since(due) > PATIENCE { now } else { due };
-        let behind = self.origin.is_none_or(|(clock, origin)| clock + captured.saturating_sub(origin) != due);
+        let behind = self.origin.is_none_or(|(clock, origin)| at(clock, origin) != due);
         if behind {
             self.origin = Some((due, captured));
         }
@@ -66,6 +85,18 @@ mod tests {
         let late = start + MS * 900;
         assert_eq!(pace.due(late, MS * 1120, None), late);
         assert_eq!(pace.due(late, MS * 1160, None), late + MS * 40);
+    }
+
+    #[test]
+    fn at_twice_the_speed_frames_come_twice_as_fast() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.due(start, Duration::ZERO, None);
+        pace.set_speed(2.0);
+        pace.resume(start);
+        assert_eq!(pace.due(start, MS * 40, None), start + MS * 20);
+        pace.forget();
+        assert_eq!(pace.due(start, MS * 500, None), start);
+        assert_eq!(pace.due(start, MS * 600, None), start + MS * 50);
     }
 
     #[test]

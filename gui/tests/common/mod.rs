@@ -1,6 +1,8 @@
 //! Stand-ins for the detector crate and the workers.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod raster;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use egui::{Color32, ColorImage};
-use sandglass::engine::{Backend, Engine, ModelChoice};
-use sandglass::message::{Event, Link, Order, Report, Shown};
+use sandglass::engine::{Backend, CameraEntry, Engine, ModelChoice};
+use sandglass::message::{Event, Found, Link, Look, Moment, Order, Picture, Report, Role, Shot};
 use sandglass::settings::Thresholds;
-use sandglass::state::{FrameResult, ModelInfo};
+use sandglass::state::ModelInfo;
 use sandglass_detector::source::FrameSource;
 use sandglass_detector::{BoxXyxy, Detection, Detections, Error, Frame, Timing};
 
@@ -27,36 +29,70 @@ pub(crate) fn models() -> Vec<ModelInfo> {
     vec![model("alpha", true), model("beta", false), model("gamma", false)]
 }
 
+/// An object in the middle.
+pub(crate) fn detection(label: &str, class_id: usize, score: f32) -> Detection {
+    let bounds = BoxXyxy { x1: 10.0, y1: 10.0, x2: 30.0, y2: 20.0 };
+    Detection { label: label.into(), class_id, score, bounds }
+}
+
 /// A cat in the middle.
 pub(crate) fn detections(score: f32) -> Detections {
-    let bounds = BoxXyxy { x1: 10.0, y1: 10.0, x2: 30.0, y2: 20.0 };
-    let cat = Detection { label: "cat".into(), class_id: 8, score, bounds };
     let timing = Timing { network: Duration::from_millis(20), ..Timing::default() };
-    Detections { items: vec![cat], width: 40, height: 30, timing }
+    Detections { items: vec![detection("cat", 8, score)], width: 40, height: 30, timing }
+}
+
+pub(crate) fn moment(generation: u64) -> Moment {
+    Moment { generation, jump: 0 }
 }
 
 /// A frame as the workers would hand it over.
-pub(crate) fn result(generation: u64, index: u64) -> FrameResult {
-    FrameResult {
-        generation,
+pub(crate) fn shot(moment: Moment, index: u64) -> Shot {
+    Shot {
+        moment,
         name: "fake".into(),
         index,
-        captured: Duration::from_millis(40 * index),
+        position: Duration::from_millis(40 * index),
         size: [40, 30],
-        detections: Some(detections(0.87)),
-        problem: None,
+        taken: Instant::now(),
+        captured: index + 1,
+        lost: 0,
+    }
+}
+
+/// What was found in it.
+pub(crate) fn found(moment: Moment, index: u64, outcome: Result<Detections, String>) -> Found {
+    Found {
+        moment,
+        index,
+        position: Duration::from_millis(40 * index),
+        main: Some(Look { backbone: "alpha".into(), outcome }),
+        rival: None,
+        taken: Instant::now(),
         finished: Instant::now(),
         fresh: true,
     }
 }
 
+/// The event of a source that is open and plays for two seconds.
+pub(crate) fn opened(generation: u64) -> Event {
+    let duration = Some(Duration::from_secs(2));
+    Event::Opened { generation, frames: Some(50), duration, live: false, remark: None }
+}
+
+/// The choice of a backbone by name.
+pub(crate) fn choice(name: &str) -> ModelChoice {
+    ModelChoice { backbone: Some(name.into()), weights: None, threads: 0 }
+}
+
 /// The event of a detector that took over.
-pub(crate) fn ready(name: &str) -> Event {
+pub(crate) fn ready(role: Role, name: &str) -> Event {
     Event::ModelReady {
-        choice: ModelChoice { backbone: Some(name.into()), weights: None },
+        role,
+        choice: choice(name),
         backbone: name.into(),
         trained: name == "alpha",
         engine: "CPU, scalar, 1 thread".into(),
+        classes: ["bird", "cat", "dog", "person"].map(Into::into).to_vec(),
     }
 }
 
@@ -77,9 +113,14 @@ impl FakeLink {
         self.report.borrow_mut().get_or_insert_default().events.push(event);
     }
 
-    pub(crate) fn frame(&self, result: FrameResult) {
-        let image = Arc::new(ColorImage::filled([40, 30], Color32::GRAY));
-        self.report.borrow_mut().get_or_insert_default().shown = Some(Shown { image, result });
+    /// A frame of a source and what was found in it.
+    pub(crate) fn frame(&self, found: Found) {
+        let image = Arc::new(ColorImage::filled([40, 30], Color32::from_rgb(70, 90, 110)));
+        let shot = shot(found.moment, found.index);
+        let mut report = self.report.borrow_mut();
+        let report = report.get_or_insert_default();
+        report.picture = Some(Picture { image, shot });
+        report.found = Some(found);
     }
 }
 
@@ -97,11 +138,12 @@ impl Link for FakeLink {
 #[derive(Default)]
 pub(crate) struct FakeBackend {
     pub(crate) opened: AtomicUsize,
-    /// How long a detector takes to build.
+    /// How long a detector takes to build, and to look at a frame.
     pub(crate) build_time: Duration,
+    pub(crate) detect_time: Duration,
 }
 
-struct FakeEngine(String);
+struct FakeEngine(String, Duration);
 
 impl Engine for FakeEngine {
     fn backbone(&self) -> String {
@@ -113,10 +155,14 @@ impl Engine for FakeEngine {
     fn describe(&self) -> String {
         "fake".into()
     }
+    fn classes(&self) -> Vec<Arc<str>> {
+        vec!["cat".into(), "dog".into()]
+    }
     fn detect(&mut self, _: &Frame, thresholds: &Thresholds) -> Result<Detections, Error> {
         if self.0 == "broken" {
             return Err(Error::Device("the device went away".into()));
         }
+        std::thread::sleep(self.1);
         let mut found = detections(0.5);
         found.items.retain(|d| d.score >= thresholds.score);
         Ok(found)
@@ -131,10 +177,10 @@ impl Backend for FakeBackend {
         std::thread::sleep(self.build_time);
         match choice.backbone.as_deref().unwrap_or("alpha") {
             "missing" => Err(Error::Device("no such network".into())),
-            name => Ok(Box::new(FakeEngine(name.into()))),
+            name => Ok(Box::new(FakeEngine(name.into(), self.detect_time))),
         }
     }
-    fn open(&self, source: &str) -> Result<Box<dyn FrameSource>, Error> {
+    fn open(&self, source: &str, _format: Option<&str>) -> Result<Box<dyn FrameSource>, Error> {
         self.opened.fetch_add(1, Ordering::Relaxed);
         match source.parse() {
             Ok(count) => Ok(Box::new(FakeSource { count, next: 0 })),
@@ -142,19 +188,28 @@ impl Backend for FakeBackend {
             Err(_) => Err(Error::Source(format!("{source}: there is no such file"))),
         }
     }
+    fn cameras(&self) -> Result<Vec<CameraEntry>, Error> {
+        Ok(vec![CameraEntry { source: "camera:0".into(), name: "Fake camera".into() }])
+    }
+    fn formats(&self, camera: &str) -> Result<Vec<String>, Error> {
+        Err(Error::Device(format!("{camera} is in use")))
+    }
 }
 
+/// Frames of 40×30 pixels, 10 ms apart.
 struct FakeSource {
     count: u64,
     next: u64,
 }
+
+const INTERVAL: Duration = Duration::from_millis(10);
 
 impl FrameSource for FakeSource {
     fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         if self.next == self.count {
             return Ok(None);
         }
-        let frame = Frame::rgb8(40, 30, vec![90; 40 * 30 * 3])?.at(Duration::from_millis(10 * self.next));
+        let frame = Frame::rgb8(40, 30, vec![90; 40 * 30 * 3])?.at(INTERVAL * self.next as u32);
         self.next += 1;
         Ok(Some(frame))
     }
@@ -165,7 +220,14 @@ impl FrameSource for FakeSource {
         Some(self.count)
     }
     fn frame_interval(&self) -> Option<Duration> {
-        Some(Duration::from_millis(10))
+        Some(INTERVAL)
+    }
+    fn duration(&self) -> Option<Duration> {
+        Some(INTERVAL * self.count as u32)
+    }
+    fn seek(&mut self, to: Duration) -> Result<(), Error> {
+        self.next = ((to.as_millis() / 10) as u64).min(self.count.saturating_sub(1));
+        Ok(())
     }
 }
 
