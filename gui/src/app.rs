@@ -9,7 +9,7 @@ use egui::{Context, ThemePreference, Ui};
 use crate::backend::DetectorBackend;
 use crate::command::Command;
 use crate::engine::Backend;
-use crate::message::Link;
+use crate::message::{Link, Order};
 use crate::settings::{Settings, Theme};
 use crate::state::{Action, ModelInfo, State};
 use crate::view::{self, Texture};
@@ -78,6 +78,15 @@ impl App {
         &self.state
     }
 
+    /// Does what the user would do by a control, and returns the orders that were given.
+    pub fn act(&mut self, action: Action) -> Vec<Order> {
+        let orders = self.state.act(action);
+        for order in &orders {
+            self.link.send(order.clone());
+        }
+        orders
+    }
+
     /// Takes in what the workers have to say.
     pub fn update(&mut self, ctx: &Context) {
         let begin = Instant::now();
@@ -111,8 +120,8 @@ impl App {
         actions.extend(dropped(ui.ctx()));
         actions.extend(view::show(ui, &self.state, &self.texture));
         let acted = !actions.is_empty();
-        for order in actions.into_iter().flat_map(|action| self.state.act(action)) {
-            self.link.send(order);
+        for action in actions {
+            self.act(action);
         }
         self.set_theme(ui.ctx());
         if self.fullscreen != self.state.fullscreen {

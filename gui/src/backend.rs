@@ -45,10 +45,8 @@ impl Backend for DetectorBackend {
     }
 
     fn cameras(&self) -> Result<Vec<CameraEntry>, Error> {
-        let entry = |info: camera::CameraInfo| CameraEntry {
-            source: format!("camera:{}", info.id),
-            name: info.name,
-        };
+        let entry =
+            |info: camera::CameraInfo| CameraEntry { source: format!("camera:{}", info.id), name: info.name };
         Ok(camera::cameras()?.into_iter().map(entry).collect())
     }
 

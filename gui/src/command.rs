@@ -155,38 +155,180 @@ impl Command {
     fn facts(self) -> Facts {
         let facts = |name, tooltip, keys, menu| Facts { name, tooltip, keys, menu };
         match self {
-            Self::OpenFile => facts("Open a video or picture…", "Choose what to watch", (Modifiers::COMMAND, Key::O), Menu::Source),
-            Self::OpenFolder => facts("Open a folder of pictures…", "Watch the pictures of a folder one after the other", (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O), Menu::Source),
-            Self::OpenPath => facts("Open a path…", "Type a path, a pattern such as photos/*.jpg, or camera:1", (Modifiers::COMMAND, Key::L), Menu::Source),
-            Self::OpenCamera => facts("Open the camera", "Watch the first camera", (Modifiers::NONE, Key::C), Menu::Source),
-            Self::OpenDemo => facts("Open the demo", "Watch the clip that comes with the program", (Modifiers::NONE, Key::D), Menu::Source),
-            Self::TogglePlay => facts("Play or pause", "Go on, or hold the picture", (Modifiers::NONE, Key::Space), Menu::Playback),
-            Self::StepBack => facts("One frame back", "Hold, and show the frame before", (Modifiers::NONE, Key::Comma), Menu::Playback),
-            Self::StepForward => facts("One frame forward", "Hold, and show the next frame", (Modifiers::NONE, Key::Period), Menu::Playback),
-            Self::JumpBack => facts("5 seconds back", "Go back by five seconds", (Modifiers::NONE, Key::ArrowLeft), Menu::Playback),
-            Self::JumpForward => facts("5 seconds forward", "Go forward by five seconds", (Modifiers::NONE, Key::ArrowRight), Menu::Playback),
-            Self::Slower => facts("Slower", "Play at half the speed", (Modifiers::NONE, Key::Minus), Menu::Playback),
-            Self::Faster => facts("Faster", "Play at twice the speed", (Modifiers::NONE, Key::Equals), Menu::Playback),
-            Self::Restart => facts("Restart", "Play from the first frame", (Modifiers::NONE, Key::R), Menu::Playback),
-            Self::ToggleLoop => facts("Loop", "Begin again at the end", (Modifiers::NONE, Key::L), Menu::Playback),
-            Self::NextBackbone => facts("Next backbone", "Switch to the next network; the video goes on meanwhile", (Modifiers::NONE, Key::B), Menu::Detection),
-            Self::PreviousBackbone => facts("Previous backbone", "Switch to the network before; the video goes on meanwhile", (Modifiers::SHIFT, Key::B), Menu::Detection),
-            Self::ToggleCompare => facts("Compare two backbones", "Let a second network look at the same frames", (Modifiers::NONE, Key::X), Menu::Detection),
-            Self::RaiseScore => facts("Raise the score threshold", "Show fewer, surer objects", (Modifiers::NONE, Key::CloseBracket), Menu::Detection),
-            Self::LowerScore => facts("Lower the score threshold", "Show more, less sure objects", (Modifiers::NONE, Key::OpenBracket), Menu::Detection),
-            Self::Benchmark => facts("Measure all backbones", "Time every network on this machine, one after the other", (Modifiers::COMMAND, Key::B), Menu::Detection),
-            Self::ToggleRecord => facts("Record", "Record what is shown to a video file, or end the recording", (Modifiers::COMMAND, Key::R), Menu::Recording),
-            Self::Snapshot => facts("Save a snapshot", "Write the picture being shown to a PNG file", (Modifiers::NONE, Key::S), Menu::Recording),
-            Self::OpenRecordings => facts("Show the recordings", "Open the folder with recordings and snapshots", (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::R), Menu::Recording),
-            Self::ToggleBoxes => facts("Boxes and labels", "Draw boxes and labels over the picture", (Modifiers::NONE, Key::V), Menu::View),
-            Self::ToggleMirror => facts("Mirror", "Show the picture as in a mirror", (Modifiers::NONE, Key::M), Menu::View),
-            Self::ToggleSmooth => facts("Steady boxes", "Let boxes glide and labels stay between frames; the table shows the raw output", (Modifiers::NONE, Key::G), Menu::View),
-            Self::ToggleInStep => facts("Boxes in step", "Show only frames that were looked at, each with its own boxes: exact, but less smooth", (Modifiers::NONE, Key::I), Menu::View),
-            Self::ToggleSide => facts("Side panel", "Show or hide the panel on the right", (Modifiers::NONE, Key::P), Menu::View),
-            Self::NextTab => facts("Next part of the side panel", "Detection, options, speed, log", (Modifiers::NONE, Key::N), Menu::View),
-            Self::Fullscreen => facts("Full screen", "Use all of the screen, or go back to a window", (Modifiers::NONE, Key::F11), Menu::View),
-            Self::CycleTheme => facts("Theme: system, light, dark", "Colours: as the system, light or dark", (Modifiers::NONE, Key::T), Menu::View),
-            Self::ToggleHelp => facts("Keyboard shortcuts", "Show the keyboard shortcuts", (Modifiers::NONE, Key::Questionmark), Menu::Help),
+            Self::OpenFile => facts(
+                "Open a video or picture…",
+                "Choose what to watch",
+                (Modifiers::COMMAND, Key::O),
+                Menu::Source,
+            ),
+            Self::OpenFolder => facts(
+                "Open a folder of pictures…",
+                "Watch the pictures of a folder one after the other",
+                (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O),
+                Menu::Source,
+            ),
+            Self::OpenPath => facts(
+                "Open a path…",
+                "Type a path, a pattern such as photos/*.jpg, or camera:1",
+                (Modifiers::COMMAND, Key::L),
+                Menu::Source,
+            ),
+            Self::OpenCamera => {
+                facts("Open the camera", "Watch the first camera", (Modifiers::NONE, Key::C), Menu::Source)
+            }
+            Self::OpenDemo => facts(
+                "Open the demo",
+                "Watch the clip that comes with the program",
+                (Modifiers::NONE, Key::D),
+                Menu::Source,
+            ),
+            Self::TogglePlay => facts(
+                "Play or pause",
+                "Go on, or hold the picture",
+                (Modifiers::NONE, Key::Space),
+                Menu::Playback,
+            ),
+            Self::StepBack => facts(
+                "One frame back",
+                "Hold, and show the frame before",
+                (Modifiers::NONE, Key::Comma),
+                Menu::Playback,
+            ),
+            Self::StepForward => facts(
+                "One frame forward",
+                "Hold, and show the next frame",
+                (Modifiers::NONE, Key::Period),
+                Menu::Playback,
+            ),
+            Self::JumpBack => facts(
+                "5 seconds back",
+                "Go back by five seconds",
+                (Modifiers::NONE, Key::ArrowLeft),
+                Menu::Playback,
+            ),
+            Self::JumpForward => facts(
+                "5 seconds forward",
+                "Go forward by five seconds",
+                (Modifiers::NONE, Key::ArrowRight),
+                Menu::Playback,
+            ),
+            Self::Slower => {
+                facts("Slower", "Play at half the speed", (Modifiers::NONE, Key::Minus), Menu::Playback)
+            }
+            Self::Faster => {
+                facts("Faster", "Play at twice the speed", (Modifiers::NONE, Key::Equals), Menu::Playback)
+            }
+            Self::Restart => {
+                facts("Restart", "Play from the first frame", (Modifiers::NONE, Key::R), Menu::Playback)
+            }
+            Self::ToggleLoop => {
+                facts("Loop", "Begin again at the end", (Modifiers::NONE, Key::L), Menu::Playback)
+            }
+            Self::NextBackbone => facts(
+                "Next backbone",
+                "Switch to the next network; the video goes on meanwhile",
+                (Modifiers::NONE, Key::B),
+                Menu::Detection,
+            ),
+            Self::PreviousBackbone => facts(
+                "Previous backbone",
+                "Switch to the network before; the video goes on meanwhile",
+                (Modifiers::SHIFT, Key::B),
+                Menu::Detection,
+            ),
+            Self::ToggleCompare => facts(
+                "Compare two backbones",
+                "Let a second network look at the same frames",
+                (Modifiers::NONE, Key::X),
+                Menu::Detection,
+            ),
+            Self::RaiseScore => facts(
+                "Raise the score threshold",
+                "Show fewer, surer objects",
+                (Modifiers::NONE, Key::CloseBracket),
+                Menu::Detection,
+            ),
+            Self::LowerScore => facts(
+                "Lower the score threshold",
+                "Show more, less sure objects",
+                (Modifiers::NONE, Key::OpenBracket),
+                Menu::Detection,
+            ),
+            Self::Benchmark => facts(
+                "Measure all backbones",
+                "Time every network on this machine, one after the other",
+                (Modifiers::COMMAND, Key::B),
+                Menu::Detection,
+            ),
+            Self::ToggleRecord => facts(
+                "Record",
+                "Record what is shown to a video file, or end the recording",
+                (Modifiers::COMMAND, Key::R),
+                Menu::Recording,
+            ),
+            Self::Snapshot => facts(
+                "Save a snapshot",
+                "Write the picture being shown to a PNG file",
+                (Modifiers::NONE, Key::S),
+                Menu::Recording,
+            ),
+            Self::OpenRecordings => facts(
+                "Show the recordings",
+                "Open the folder with recordings and snapshots",
+                (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::R),
+                Menu::Recording,
+            ),
+            Self::ToggleBoxes => facts(
+                "Boxes and labels",
+                "Draw boxes and labels over the picture",
+                (Modifiers::NONE, Key::V),
+                Menu::View,
+            ),
+            Self::ToggleMirror => {
+                facts("Mirror", "Show the picture as in a mirror", (Modifiers::NONE, Key::M), Menu::View)
+            }
+            Self::ToggleSmooth => facts(
+                "Steady boxes",
+                "Let boxes glide and labels stay between frames; the table shows the raw output",
+                (Modifiers::NONE, Key::G),
+                Menu::View,
+            ),
+            Self::ToggleInStep => facts(
+                "Boxes in step",
+                "Show only frames that were looked at, each with its own boxes: exact, but less smooth",
+                (Modifiers::NONE, Key::I),
+                Menu::View,
+            ),
+            Self::ToggleSide => facts(
+                "Side panel",
+                "Show or hide the panel on the right",
+                (Modifiers::NONE, Key::P),
+                Menu::View,
+            ),
+            Self::NextTab => facts(
+                "Next part of the side panel",
+                "Detection, options, speed, log",
+                (Modifiers::NONE, Key::N),
+                Menu::View,
+            ),
+            Self::Fullscreen => facts(
+                "Full screen",
+                "Use all of the screen, or go back to a window",
+                (Modifiers::NONE, Key::F11),
+                Menu::View,
+            ),
+            Self::CycleTheme => facts(
+                "Theme: system, light, dark",
+                "Colours: as the system, light or dark",
+                (Modifiers::NONE, Key::T),
+                Menu::View,
+            ),
+            Self::ToggleHelp => facts(
+                "Keyboard shortcuts",
+                "Show the keyboard shortcuts",
+                (Modifiers::NONE, Key::Questionmark),
+                Menu::Help,
+            ),
         }
     }
 

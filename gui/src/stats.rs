@@ -126,8 +126,7 @@ impl Stats {
             Some(Look { outcome: Ok(rival), .. }) => rival.timing.total(),
             _ => Duration::ZERO,
         };
-        let waiting =
-            if found.fresh { all.saturating_sub(timing.total() + rival) } else { Duration::ZERO };
+        let waiting = if found.fresh { all.saturating_sub(timing.total() + rival) } else { Duration::ZERO };
         let times = [waiting, timing.preprocess, timing.network, timing.postprocess].map(millis);
         self.history.push_back(times);
         while self.history.len() > HISTORY {

@@ -97,7 +97,11 @@ fn sliders_change_the_thresholds() {
 
 fn slide(window: &mut Harness<'static, App>, name: &str, value: f64) {
     let slider = |node: &egui_kittest::Node<'_>| node.accesskit_node().role() == NodeRole::Slider;
-    window.get_all_by_label(name).find(slider).unwrap().set_value_accesskit(value);
+    window
+        .get_all_by_label(name)
+        .find(slider)
+        .into_iter()
+        .for_each(|slider| slider.set_value_accesskit(value));
     window.run();
 }
 

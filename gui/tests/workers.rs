@@ -189,7 +189,9 @@ fn the_picture_keeps_its_rate_while_the_detector_is_slow() {
 
     // In step every picture comes with what was found in it.
     rig.workers.send(Order::InStep(true));
-    rig.until("the change", |rig| rig.shots.last().is_some_and(|s| s.index == rig.found.last().unwrap().index));
+    rig.until("the change", |rig| {
+        rig.shots.last().is_some_and(|s| s.index == rig.found.last().unwrap().index)
+    });
     std::thread::sleep(Duration::from_millis(400));
     rig.poll();
     (rig.shots, rig.found) = (Vec::new(), Vec::new());
@@ -217,7 +219,9 @@ fn two_detectors_look_at_the_same_frame() {
 fn recordings_are_whole_when_stopped_and_when_the_window_closes() {
     let folder = tempfile::tempdir().unwrap();
     let plan = RecordPlan { folder: folder.path().join("new"), annotated: true, sidecar: true, live: false };
-    let mut rig = Rig::new(Duration::ZERO).unwrap();
+    // A detector that takes longer than a frame is shown.
+    let detect_time = Duration::from_millis(25);
+    let mut rig = Rig::with(FakeBackend { detect_time, ..FakeBackend::default() }).unwrap();
     rig.model("alpha");
     rig.open("20", true);
     rig.until("detections", Rig::looked);
@@ -236,8 +240,14 @@ fn recordings_are_whole_when_stopped_and_when_the_window_closes() {
         sandglass_detector::source::open(&file.display().to_string()).unwrap().frame_count().unwrap()
     };
     assert!(summary.frames > 30 && count(&file) == summary.frames);
-    let lines = std::fs::read_to_string(file.with_extension("jsonl")).unwrap().lines().count();
-    assert_eq!(lines as u64, summary.frames);
+    // A line for each frame, and of a file no frame was left out.
+    let lines = std::fs::read_to_string(file.with_extension("jsonl")).unwrap();
+    let line =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["frame"].as_u64().unwrap();
+    let numbers: Vec<u64> = lines.lines().map(line).collect();
+    assert_eq!(numbers.len() as u64, summary.frames);
+    let first_gap = numbers.windows(2).skip(3).find(|pair| pair[1] != (pair[0] + 1) % 20);
+    assert_eq!(first_gap, None, "{numbers:?}");
 
     // Another one, and the window is closed in the middle of it.
     rig.events.clear();
@@ -262,7 +272,8 @@ fn a_recording_that_cannot_be_made_says_why() {
         sidecar: false,
         live: false,
     }));
-    let refused = |e: &Event| matches!(e, Event::Recorded(Err(reason)) if reason.contains("could not be made"));
+    let refused =
+        |e: &Event| matches!(e, Event::Recorded(Err(reason)) if reason.contains("could not be made"));
     rig.until("the refusal", |rig| rig.events.iter().any(refused));
     // Without a picture there is no snapshot either.
     rig.workers.send(Order::Snapshot { folder: file, annotated: true });
@@ -307,7 +318,10 @@ fn errands_come_back_with_what_they_found() {
     use sandglass::message::Errand;
     let mut rig = Rig::new(Duration::ZERO).unwrap();
     rig.workers.send(Order::Run(Errand::Cameras));
-    rig.until("cameras", |rig| matches!(rig.events.last(), Some(Event::Cameras(Ok(list))) if list.len() == 1));
+    rig.until(
+        "cameras",
+        |rig| matches!(rig.events.last(), Some(Event::Cameras(Ok(list))) if list.len() == 1),
+    );
     rig.workers.send(Order::Run(Errand::Formats("camera:0".into())));
     rig.until("formats", |rig| matches!(rig.events.last(), Some(Event::Formats { formats: Err(_), .. })));
     rig.workers.send(Order::Run(Errand::Reveal("/no/such/folder".into())));

@@ -257,14 +257,18 @@ impl State {
         if self.comparison.take().is_some() {
             return vec![Order::DropRival, Order::InStep(self.in_step())];
         }
-        // The best other one: trained before untrained.
-        let other = |model: &&super::ModelInfo| Some(&model.name) != self.settings.backbone.as_ref();
-        let best = self.models.iter().rev().filter(other).max_by_key(|model| model.trained);
+        // Another one: trained before untrained, and then the one that costs about as much.
+        let current = self.settings.backbone.as_ref();
+        let cost =
+            self.models.iter().find(|model| Some(&model.name) == current).map_or(0, |m| m.multiply_adds);
+        let others = self.models.iter().filter(|model| Some(&model.name) != current);
+        let best = others.min_by_key(|model| (!model.trained, model.multiply_adds.abs_diff(cost)));
         best.map(|model| model.name.clone()).map_or_else(Vec::new, |name| self.compare_with(name))
     }
 
     fn compare_with(&mut self, name: String) -> Vec<Order> {
-        let (layout, edge) = self.comparison.as_ref().map_or((Layout::default(), 0.5), |c| (c.layout, c.edge));
+        let (layout, edge) =
+            self.comparison.as_ref().map_or((Layout::default(), 0.5), |c| (c.layout, c.edge));
         self.comparison = Some(Comparison { backbone: name.clone(), active: None, layout, edge });
         let choice = self.choice(name);
         vec![self.build(Role::Rival, choice), Order::InStep(true)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ActiveModel, Action, Playback, Recording, State, Wanted};
+use super::{Action, ActiveModel, Playback, Recording, State, Wanted};
 use crate::command::Command;
 use crate::message::{Errand, Event, Found, Look, Order, Role, Shot};
 use crate::notice::Remedy;
@@ -94,10 +94,8 @@ impl State {
                 }
             }
             Event::Snapshot(Ok(path)) => {
-                let show = Remedy {
-                    label: "Show in folder",
-                    action: Action::Run(Errand::Reveal(path.clone())),
-                };
+                let show =
+                    Remedy { label: "Show in folder", action: Action::Run(Errand::Reveal(path.clone())) };
                 self.report(Severity::Info, format!("Saved {}", path.display()), Some(show));
             }
             Event::Snapshot(Err(reason)) => {
@@ -126,8 +124,7 @@ impl State {
             }
             Event::PickedRecordings(Some(folder)) => self.settings.recordings.folder = Some(folder),
             Event::Picked(None) | Event::PickedRecordings(None) => {
-                let type_it =
-                    Remedy { label: "Type a path", action: Action::Do(Command::OpenPath) };
+                let type_it = Remedy { label: "Type a path", action: Action::Do(Command::OpenPath) };
                 let text = "Nothing was chosen. Where no dialog appears, a path can be typed";
                 self.report(Severity::Info, text, Some(type_it));
             }

@@ -405,8 +405,7 @@ impl State {
     /// Works out what is drawn of what is shown.
     fn steady(&mut self) {
         let kept = self.kept.as_ref().map_or(&[][..], |kept| &kept.items);
-        self.drawn =
-            if self.settings.overlay.smooth { self.smoother.next(kept) } else { kept.to_vec() };
+        self.drawn = if self.settings.overlay.smooth { self.smoother.next(kept) } else { kept.to_vec() };
     }
 
     fn build(&mut self, role: Role, choice: ModelChoice) -> Order {

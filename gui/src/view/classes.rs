@@ -21,9 +21,14 @@ pub(super) fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 fn list(ui: &mut Ui, state: &State, classes: &[std::sync::Arc<str>], actions: &mut Vec<Action>) {
     let hidden = &state.settings.hidden;
     let wanted = state.class_search.trim().to_lowercase();
-    let found: Vec<&str> = classes.iter().map(|c| &**c).filter(|c| c.to_lowercase().contains(&wanted)).collect();
+    let found: Vec<&str> =
+        classes.iter().map(|c| &**c).filter(|c| c.to_lowercase().contains(&wanted)).collect();
     let only = |names: &[&str]| -> Hidden {
-        classes.iter().map(|class| class.to_string()).filter(|class| !names.contains(&class.as_str())).collect()
+        classes
+            .iter()
+            .map(|class| class.to_string())
+            .filter(|class| !names.contains(&class.as_str()))
+            .collect()
     };
     ui.horizontal(|ui| {
         let mut text = state.class_search.clone();
@@ -55,7 +60,11 @@ fn list(ui: &mut Ui, state: &State, classes: &[std::sync::Arc<str>], actions: &m
                 let mut shown = !hidden.contains(class);
                 if ui.checkbox(&mut shown, class).changed() {
                     let mut new = hidden.clone();
-                    if shown { new.remove(class) } else { new.insert(class.to_owned()) };
+                    if shown {
+                        new.remove(class)
+                    } else {
+                        new.insert(class.to_owned())
+                    };
                     actions.push(Action::Hide(new));
                 }
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

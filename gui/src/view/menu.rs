@@ -8,28 +8,29 @@ use crate::message::Errand;
 use crate::state::{Action, Playback, Recording, SPEEDS, State};
 
 pub(super) fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    ui.horizontal(|ui| {
-        MenuBar::new().ui(ui, |ui| {
-            for menu in Menu::ALL {
-                ui.menu_button(menu.name(), |ui| {
-                    ui.set_min_width(230.0);
-                    for command in Command::ALL.into_iter().filter(|command| command.menu() == menu) {
-                        entry(ui, state, command, actions);
-                    }
-                    more(ui, state, menu, actions);
-                });
-            }
-        });
-        ui.separator();
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            record(ui, state, actions);
-            button(ui, Command::Snapshot, "Snapshot", false, actions);
-            // What is left of the bar belongs to the name, shortened where it is too long.
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+    let size = egui::vec2(ui.available_width(), ui.spacing().interact_size.y);
+    ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+        record(ui, state, actions);
+        button(ui, Command::Snapshot, "Snapshot", false, actions);
+        // What is left belongs to the menus and the name, which is shortened where it is too long.
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            MenuBar::new().ui(ui, |ui| {
+                for menu in Menu::ALL {
+                    ui.menu_button(menu.name(), |ui| list(ui, state, menu, actions));
+                }
+                ui.separator();
                 ui.add(Label::new(name(state)).truncate());
             });
         });
     });
+}
+
+fn list(ui: &mut Ui, state: &State, menu: Menu, actions: &mut Vec<Action>) {
+    ui.set_min_width(230.0);
+    for command in Command::ALL.into_iter().filter(|command| command.menu() == menu) {
+        entry(ui, state, command, actions);
+    }
+    more(ui, state, menu, actions);
 }
 
 /// A line of a menu.
@@ -139,7 +140,8 @@ fn formats(ui: &mut Ui, state: &State, camera: &str, actions: &mut Vec<Action>) 
         Some(Some(Ok(formats))) => {
             egui::ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
                 for format in formats {
-                    if ui.button(format.replace('x', " × ").replace('@', " at ").replace(':', ", ")).clicked() {
+                    if ui.button(format.replace('x', " × ").replace('@', " at ").replace(':', ", ")).clicked()
+                    {
                         actions.push(Action::OpenCamera(camera.to_owned(), format.clone()));
                         ui.close();
                     }
@@ -193,8 +195,7 @@ fn record(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
     if let Some(progress) = progress {
         let seconds = progress.duration.as_secs();
-        let mut text =
-            format!("{}:{:02}  {:.1} MB", seconds / 60, seconds % 60, progress.bytes as f64 / 1e6);
+        let mut text = format!("{}:{:02}  {:.1} MB", seconds / 60, seconds % 60, progress.bytes as f64 / 1e6);
         if progress.dropped > 0 {
             text.push_str(&format!("  {} dropped", progress.dropped));
         }

@@ -123,7 +123,13 @@ fn button<'a>(
 }
 
 /// A tick box whose change is an action.
-fn tick(ui: &mut Ui, on: bool, text: &str, hint: &str, change: impl FnOnce(bool) -> Action) -> Option<Action> {
+fn tick(
+    ui: &mut Ui,
+    on: bool,
+    text: &str,
+    hint: &str,
+    change: impl FnOnce(bool) -> Action,
+) -> Option<Action> {
     let mut new = on;
     let response = ui.checkbox(&mut new, text).on_hover_text(hint);
     (response.changed() && new != on).then(|| change(new))
@@ -144,12 +150,20 @@ fn millis(time: f32) -> String {
 
 /// A colour for warnings that can be read on the panel.
 fn warning(ui: &Ui) -> Color32 {
-    if ui.visuals().dark_mode { Color32::from_rgb(0xff, 0xb8, 0x4d) } else { Color32::from_rgb(0x8a, 0x4b, 0x00) }
+    if ui.visuals().dark_mode {
+        Color32::from_rgb(0xff, 0xb8, 0x4d)
+    } else {
+        Color32::from_rgb(0x8a, 0x4b, 0x00)
+    }
 }
 
 /// A colour for problems that can be read on the panel.
 fn problem(ui: &Ui) -> Color32 {
-    if ui.visuals().dark_mode { Color32::from_rgb(0xff, 0x8a, 0x80) } else { Color32::from_rgb(0xb0, 0x10, 0x20) }
+    if ui.visuals().dark_mode {
+        Color32::from_rgb(0xff, 0x8a, 0x80)
+    } else {
+        Color32::from_rgb(0xb0, 0x10, 0x20)
+    }
 }
 
 #[cfg(test)]

@@ -74,7 +74,9 @@ fn recordings(ui: &mut Ui, old: &Recordings, actions: &mut Vec<Action>) {
             actions.push(Action::Do(Command::OpenRecordings));
         }
     });
-    ui.small("A recording holds the frames that were looked at, at the times they were taken.");
+    ui.small(
+        "A recording holds every frame of a file, and of a camera those that were looked at, at their times.",
+    );
 }
 
 fn theme(ui: &mut Ui, current: Theme, actions: &mut Vec<Action>) {

@@ -45,7 +45,7 @@ fn figure(ui: &mut Ui, value: &str, unit: &str) {
 
 /// Median and 95th percentile of each stage, with the colours of the plot.
 fn stages(ui: &mut Ui, state: &State) {
-    Grid::new("stages").num_columns(4).spacing([10.0, 4.0]).show(ui, |ui| {
+    Grid::new("stages").num_columns(4).min_col_width(0.0).spacing([10.0, 4.0]).show(ui, |ui| {
         for heading in ["", "Stage", "p50", "p95"] {
             ui.small(heading);
         }

@@ -18,7 +18,8 @@ pub(super) fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         ui.ctx().request_repaint_after(left);
     }
     // Above the bar with the controls.
-    let area = Area::new(Id::unique("toasts")).order(Order::Foreground).anchor(Align2::LEFT_BOTTOM, [12.0, -78.0]);
+    let area =
+        Area::new(Id::unique("toasts")).order(Order::Foreground).anchor(Align2::LEFT_BOTTOM, [12.0, -78.0]);
     area.show(ui.ctx(), |ui| {
         ui.set_max_width(440.0);
         for notice in notices {

@@ -12,7 +12,7 @@ use super::boxes::{self, Place};
 use super::millis;
 use super::table::percent;
 use crate::message::Shot;
-use crate::state::{Action, Comparison, Layout, State};
+use crate::state::{Action, ActiveModel, Comparison, Layout, State};
 
 /// The one texture all frames go through.
 #[derive(Default)]
@@ -148,8 +148,14 @@ impl Canvas<'_> {
             }
             None => format!("{name}  ·  loading…"),
         };
-        let main = self.state.active.as_ref().map_or("", |active| &active.backbone);
-        [caption(main, self.state.kept.as_ref()), caption(&comparison.backbone, rival)]
+        let name = |active: Option<&ActiveModel>, otherwise: &str| match active {
+            Some(active) if active.trained => active.backbone.clone(),
+            Some(active) => format!("{} (untrained)", active.backbone),
+            None => otherwise.to_owned(),
+        };
+        let main = name(self.state.active.as_ref(), "");
+        let second = name(comparison.active.as_ref(), &comparison.backbone);
+        [caption(&main, self.state.kept.as_ref()), caption(&second, rival)]
     }
 
     /// Words on a dark ground in a corner of a picture.

@@ -17,6 +17,9 @@ use crate::picture;
 /// The time between two frames where the source does not say.
 const USUAL: Duration = Duration::from_millis(40);
 
+/// How soon to look again whether the detector has taken a frame.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// What the capture thread is to do next; later words win over earlier ones.
 #[derive(Default)]
 pub(super) struct Orders {
@@ -28,6 +31,7 @@ pub(super) struct Orders {
     pub(super) looped: Option<bool>,
     pub(super) speed: Option<f64>,
     pub(super) in_step: Option<bool>,
+    pub(super) patient: Option<bool>,
 }
 
 /// What is to be watched.
@@ -41,8 +45,9 @@ pub(super) struct Opening {
 impl Orders {
     /// To open a source puts an end to what was said about the one before.
     pub(super) fn opening(&self, opening: Opening) -> Self {
-        let Self { looped, speed, in_step, .. } = *self;
-        Self { open: Some(opening), play: Some(true), looped, speed, in_step, ..Self::default() }
+        let Self { looped, speed, in_step, patient, .. } = *self;
+        let play = Some(true);
+        Self { open: Some(opening), play, looped, speed, in_step, patient, ..Self::default() }
     }
 }
 
@@ -60,6 +65,8 @@ pub(super) struct Capture {
     playing: bool,
     looped: bool,
     in_step: bool,
+    /// Whether every frame of a file has to be looked at, however long that takes.
+    patient: bool,
     /// Frames of a held source that are to be shown all the same.
     owed: u32,
     /// The number of the next frame of this round.
@@ -91,6 +98,7 @@ impl Capture {
             playing: true,
             looped: false,
             in_step: false,
+            patient: false,
             owed: 0,
             next: 0,
             first: None,
@@ -104,6 +112,7 @@ impl Capture {
     pub(super) fn run(mut self, mailbox: &Mailbox<Orders>) {
         loop {
             let wait = match &self.waiting {
+                Some(_) if self.is_early() => Wait::Until(Instant::now() + LOOK_AGAIN),
                 Some(_) if self.owed > 0 => Wait::No,
                 None if self.owed > 0 && self.source.is_some() => Wait::No,
                 _ if !self.playing => Wait::Forever,
@@ -113,6 +122,7 @@ impl Capture {
             };
             match mailbox.take(wait) {
                 Post::Came(orders) => self.obey(orders),
+                Post::TimeUp if self.is_early() => {}
                 Post::TimeUp => {
                     self.deliver();
                     self.advance();
@@ -122,9 +132,16 @@ impl Capture {
         }
     }
 
+    /// Whether the detector has not even begun with the frame before, and no frame is to be lost.
+    fn is_early(&self) -> bool {
+        let live = self.source.as_ref().is_some_and(|source| source.live_since().is_some());
+        self.patient && !live && self.playing && self.frames.peek(|orders| orders.frame.is_some())
+    }
+
     fn obey(&mut self, orders: Orders) {
         self.looped = orders.looped.unwrap_or(self.looped);
         self.in_step = orders.in_step.unwrap_or(self.in_step);
+        self.patient = orders.patient.unwrap_or(self.patient);
         if let Some(speed) = orders.speed {
             self.pace.set_speed(speed);
             self.hasten();

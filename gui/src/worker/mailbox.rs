@@ -56,6 +56,11 @@ impl<T: Default> Mailbox<T> {
         self.changed.notify_one();
     }
 
+    /// Looks at the value without taking it.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.lock().value)
+    }
+
     /// Tells the receiver to go home.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -105,6 +110,7 @@ mod tests {
         let mailbox = Mailbox::<Option<u32>>::new();
         mailbox.send(|slot| *slot = Some(1));
         mailbox.send(|slot| *slot = Some(2));
+        assert_eq!(mailbox.peek(|slot| *slot), Some(2));
         assert_eq!(mailbox.take(Wait::No), Post::Came(Some(2)));
         assert_eq!(mailbox.take(Wait::No), Post::TimeUp);
         let soon = Instant::now() + Duration::from_millis(5);

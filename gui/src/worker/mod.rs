@@ -126,7 +126,7 @@ impl Workers {
         })?;
         let keeper = spawn("recording", {
             let orders = Arc::clone(&workers.recording);
-            let keeper = recording::Keeper::new(frames(), reporter());
+            let keeper = recording::Keeper::new(Arc::clone(&workers.capture), frames(), reporter());
             move || keeper.run(&orders)
         })?;
         workers.keepers = vec![inference, keeper];

@@ -10,7 +10,7 @@ use sandglass_detector::record::{
 
 use super::inference::{self, Take};
 use super::mailbox::{Mailbox, Post, Wait};
-use super::{Reporter, files};
+use super::{Reporter, capture, files};
 use crate::message::{Event, Progress, RecordPlan};
 
 /// How often the window hears how a recording stands.
@@ -70,14 +70,19 @@ impl Timeline {
 
 /// The recording thread's own.
 pub(super) struct Keeper {
+    capture: Arc<Mailbox<capture::Orders>>,
     frames: Arc<Mailbox<inference::Orders>>,
     reporter: Reporter,
     running: Option<(Monitor, PathBuf)>,
 }
 
 impl Keeper {
-    pub(super) fn new(frames: Arc<Mailbox<inference::Orders>>, reporter: Reporter) -> Self {
-        Self { frames, reporter, running: None }
+    pub(super) fn new(
+        capture: Arc<Mailbox<capture::Orders>>,
+        frames: Arc<Mailbox<inference::Orders>>,
+        reporter: Reporter,
+    ) -> Self {
+        Self { capture, frames, reporter, running: None }
     }
 
     /// Works until the mailbox is closed.
@@ -98,12 +103,15 @@ impl Keeper {
     fn obey(&mut self, orders: Orders) {
         if let Some(recording) = orders.ended {
             self.running = None;
+            self.capture.send(|orders| orders.patient = Some(false));
             let outcome = recording.background.finish().map(|(summary, _)| summary);
             self.reporter.event(Event::Recorded(outcome.map_err(|error| error.to_string())));
         }
         if let Some(plan) = orders.plan {
             match begin(&plan) {
                 Ok((recording, file)) => {
+                    // Of files nothing is dropped, ever: they wait for the detector.
+                    self.capture.send(|orders| orders.patient = Some(true));
                     self.running = Some((recording.background.monitor(), file));
                     self.frames.send(|orders| orders.take = Some(Take::Begin(Box::new(recording))));
                     self.look();
