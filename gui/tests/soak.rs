@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use egui::accesskit::{Action, Role};
+use egui::accesskit::{self, Role};
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::NodeT as _;
@@ -16,7 +16,7 @@ use sandglass::command::Command;
 use sandglass::engine::Backend;
 use sandglass::message::{Errand, Link, Order, Report};
 use sandglass::settings::Settings;
-use sandglass::state::Recording;
+use sandglass::state::{Action, Recording};
 use sandglass::worker::Workers;
 use sandglass::{App, Options, view};
 
@@ -58,7 +58,20 @@ impl Dice {
     }
 }
 
-fn memory() -> usize {
+/// Memory with one detector at work on the demo and nothing else going on, so that two moments compare.
+fn at_rest(window: &mut Harness<'static, App>) -> usize {
+    let mut wanted = vec![Action::Do(Command::OpenDemo), Action::Threads(0)];
+    let state = window.state().state();
+    wanted.extend(state.comparison.is_some().then_some(Action::Do(Command::ToggleCompare)));
+    wanted.extend(matches!(state.recording, Recording::On(_)).then_some(Action::Do(Command::ToggleRecord)));
+    wanted.push(Action::Backbone("mobilenet-v2-1.0".into()));
+    for action in wanted {
+        window.state_mut().act(action);
+    }
+    for _ in 0..200 {
+        window.step();
+        std::thread::sleep(Duration::from_millis(10));
+    }
     memory_stats::memory_stats().map_or(0, |memory| memory.physical_mem)
 }
 
@@ -80,7 +93,7 @@ fn play(window: &Harness<'static, App>, dice: &mut Dice) -> String {
     let inner = node.accesskit_node();
     let name = inner.label().or_else(|| inner.value()).unwrap_or_default();
     match inner.role() {
-        Role::Slider if inner.data().supports_action(Action::SetValue) => {
+        Role::Slider if inner.data().supports_action(accesskit::Action::SetValue) => {
             let (least, most) =
                 (inner.min_numeric_value().unwrap_or(0.0), inner.max_numeric_value().unwrap_or(1.0));
             node.set_value_accesskit(least + (most - least) * dice.below(101) as f64 / 100.0);
@@ -125,13 +138,13 @@ fn random_clicks_break_nothing() {
         if dice.below(60) == 0 {
             window.key_press_modifiers(Modifiers::NONE, Key::Escape);
             window.step();
-            window.state_mut().act(sandglass::state::Action::Do(Command::OpenDemo));
+            window.state_mut().act(Action::Do(Command::OpenDemo));
         }
         if start.elapsed() > length / 3 && settled.is_none() {
-            settled = Some(memory());
+            settled = Some(at_rest(&mut window));
         }
     }
-    let (before, after) = (settled.unwrap_or_default(), memory());
+    let (before, after) = (settled.unwrap_or_default(), at_rest(&mut window));
     let mut state = window.into_state();
     println!(
         "{} clicks with seed {seed} in {:?}, memory {:.0} MB after a third, {:.0} MB at the end, pass p95 {:?} ms",
@@ -142,7 +155,7 @@ fn random_clicks_break_nothing() {
         state.state().stats.window().map(|spread| spread.p95),
     );
     // It still detects, and a recording that is on is finished.
-    state.act(sandglass::state::Action::Do(Command::OpenDemo));
+    state.act(Action::Do(Command::OpenDemo));
     let recording = matches!(state.state().recording, Recording::On(_));
     drop(state);
     let videos = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
