@@ -91,6 +91,12 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Two runs that cannot be compared.
+    #[error("the two cannot be compared: {0}")]
+    Compare(String),
+    /// Parts of a set that do not make a whole.
+    #[error("these parts cannot be merged: {0}")]
+    Merge(String),
     /// An overlap threshold outside 0 to 1.
     #[error("an IoU threshold is a number from 0 to 1, not {0}")]
     Threshold(f64),

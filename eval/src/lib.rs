@@ -24,6 +24,8 @@
 //! # Ok::<(), sandglass_eval::Error>(())
 //! ```
 
+pub mod analysis;
+pub mod coco;
 mod detections;
 mod error;
 mod ground_truth;
@@ -31,8 +33,12 @@ pub mod matching;
 mod names;
 mod number;
 mod parallel;
+pub mod partial;
 mod pixel_box;
+pub mod scene;
 mod skipped;
+pub mod tide;
+pub mod ties;
 pub mod voc;
 
 pub use detections::{Detection, Detections, Format};

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ground_truth::Dataset;
 use crate::matching::{ClassObject, ClassObjects, Outcome, match_class};
 use crate::parallel;
+use crate::ties::{self, Bounds, Ties};
 
 /// Precision against recall along the detections of a class by falling score.
 ///
@@ -103,6 +104,10 @@ pub struct ClassReport {
     pub fp: usize,
     /// Detections that found a difficult object.
     pub ignored: usize,
+    /// What another order of equal scores could make of the two precisions; `None` where it makes no
+    /// difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ties: Option<Ties>,
 }
 
 /// The score of a set.
@@ -117,6 +122,9 @@ pub struct Report {
     pub map_11_point: Option<f64>,
     /// Mean of the classes' all-point average precision, likewise.
     pub map_all_point: Option<f64>,
+    /// What another order of equal scores could make of the two means; `None` where it makes no difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ties: Option<Ties>,
     /// Every class with an object or with a place among the detections, by name.
     pub per_class: BTreeMap<String, ClassReport>,
 }
@@ -165,6 +173,7 @@ pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report,
         images: truth.images().len(),
         map_11_point: mean(per_class.values().filter_map(|c| c.ap_11_point)),
         map_all_point: mean(per_class.values().filter_map(|c| c.ap_all_point)),
+        ties: mean_ties(&per_class),
         per_class,
     })
 }
@@ -174,7 +183,7 @@ pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report,
 ///
 /// An image that no detection is in any more has no number and is no error: the list of images was
 /// cut short, and [`Detections::remove_images`] followed.
-fn numbers_in_set(truth: &Dataset, found: &Detections) -> Result<Vec<usize>, Error> {
+pub(crate) fn numbers_in_set(truth: &Dataset, found: &Detections) -> Result<Vec<usize>, Error> {
     const UNKNOWN: usize = usize::MAX;
     let number = |id: &String| truth.image_index(id).unwrap_or(UNKNOWN);
     let numbers: Vec<usize> = found.images().iter().map(number).collect();
@@ -207,7 +216,27 @@ fn score_class(objects: &ClassObjects, detections: &[Detection], iou: f64) -> Cl
         tp: count(Outcome::TruePositive),
         fp: count(Outcome::FalsePositive),
         ignored: count(Outcome::Ignored),
+        ties: ties::bounds(&matches, detections, npos),
     }
+}
+
+/// The means of the classes' bounds.
+fn mean_ties(per_class: &BTreeMap<String, ClassReport>) -> Option<Ties> {
+    per_class.values().find(|class| class.ties.is_some())?;
+    let bound = |of: fn(&ClassReport) -> Option<f64>, ties: fn(&Ties) -> f64| {
+        mean(per_class.values().filter_map(|class| class.ties.as_ref().map(ties).or_else(|| of(class))))
+    };
+    let (eleven, all): (fn(&ClassReport) -> _, fn(&ClassReport) -> _) = (|c| c.ap_11_point, |c| c.ap_all_point);
+    Some(Ties {
+        ap_11_point: Bounds {
+            low: bound(eleven, |t| t.ap_11_point.low)?,
+            high: bound(eleven, |t| t.ap_11_point.high)?,
+        },
+        ap_all_point: Bounds {
+            low: bound(all, |t| t.ap_all_point.low)?,
+            high: bound(all, |t| t.ap_all_point.high)?,
+        },
+    })
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {

@@ -39,6 +39,8 @@ pub struct Dataset {
     ids: Names,
     classes: Names,
     picture_folder: Option<PathBuf>,
+    /// Pictures by image, where they are not told by its name.
+    pictures: Vec<Option<PathBuf>>,
 }
 
 impl Dataset {
@@ -93,6 +95,9 @@ impl Dataset {
     /// `png`, the first that exists. `None` where there is none: scoring needs no pictures.
     #[must_use]
     pub fn picture(&self, index: usize) -> Option<PathBuf> {
+        if let Some(picture) = self.pictures.get(index) {
+            return picture.clone().filter(|path| path.is_file());
+        }
         let folder = self.picture_folder.as_ref()?;
         let id = &self.images.get(index)?.id;
         ["jpg", "jpeg", "png"]
@@ -101,10 +106,16 @@ impl Dataset {
             .find(|path| path.is_file())
     }
 
+    /// Says where the pictures are, one place an image in their order.
+    pub fn set_pictures(&mut self, pictures: Vec<Option<PathBuf>>) {
+        self.pictures = pictures;
+    }
+
     /// Keeps the first `count` images only and returns the ids of the others. Classes keep their
     /// place even where no object is left.
     pub fn keep_first(&mut self, count: usize) -> HashSet<String> {
         self.ids.truncate(count);
+        self.pictures.truncate(count);
         self.images.drain(count.min(self.images.len())..).map(|image| image.id).collect()
     }
 }

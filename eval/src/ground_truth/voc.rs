@@ -68,6 +68,34 @@ impl Dataset {
         Self::annotated(&ids, &paths, root.join("JPEGImages"), skipped)
     }
 
+    /// Reads a folder of annotations of one's own: every `.xml` of `root/Annotations` or, where there is no
+    /// such folder, of `root`, by name. Pictures are looked for in `root/JPEGImages` or beside the
+    /// annotations; one without an annotation is counted as `skipped` says.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the folder cannot be read, [`Error::Folder`] where it has no annotation, and as
+    /// [`Dataset::voc`] for the files.
+    pub fn folder(root: &Path, skipped: &mut Skipped) -> Result<Self, Error> {
+        let or = |folder: &str| Some(root.join(folder)).filter(|path| path.is_dir());
+        let annotations = or("Annotations").unwrap_or_else(|| root.to_owned());
+        let pictures = or("JPEGImages").unwrap_or_else(|| annotations.clone());
+        let mut ids = stems(&annotations, &["xml"])?;
+        ids.sort();
+        if ids.is_empty() {
+            let reason = "there is no annotation (.xml) in it".into();
+            return Err(Error::Folder { path: annotations, reason });
+        }
+        for id in stems(&pictures, &["jpg", "jpeg", "png"])? {
+            if ids.binary_search(&id).is_err() {
+                let path = annotations.join(format!("{id}.xml"));
+                let reason = "there is a picture of this name, but no annotation".into();
+                skipped.meet(Oddity::PictureWithoutAnnotation, || Error::Annotation { path, reason })?;
+            }
+        }
+        let paths: Vec<_> = ids.iter().map(|id| annotations.join(format!("{id}.xml"))).collect();
+        Self::annotated(&ids, &paths, pictures, skipped)
+    }
+
     /// Images with an annotation file each, read on all processors.
     pub(super) fn annotated(
         ids: &[String],
@@ -87,6 +115,22 @@ impl Dataset {
         }
         Ok(set)
     }
+}
+
+/// The names, without ending, of the files of a folder that have one of these endings.
+fn stems(folder: &Path, endings: &[&str]) -> Result<Vec<String>, Error> {
+    let io = |source| Error::Io { path: folder.to_owned(), source };
+    let mut stems = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+        if ending.is_some_and(|ending| endings.contains(&ending.as_str()))
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            stems.push(stem.to_owned());
+        }
+    }
+    Ok(stems)
 }
 
 /// The names in a list of images, each once.
