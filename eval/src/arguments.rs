@@ -3,27 +3,70 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use sandglass_detector::Device;
 use sandglass_detector::backbone::Backbone;
+use sandglass_eval::partial::Shard;
 
-/// Mean average precision on a Pascal VOC set, as the devkit computes it.
+/// Mean average precision of object detectors, as the Pascal VOC devkit computes it, and what is behind it.
 ///
 /// Scores either detection files (--detections) or one of our own detectors, which is run over the
-/// pictures of the split. The rules are those of the VOC2007 devkit: boxes of inclusive pixels, an
+/// pictures of the set. The rules are those of the VOC2007 devkit: boxes of inclusive pixels, an
 /// overlap of --iou or more is a hit, objects marked difficult count for nothing, equal scores keep
 /// the order of their file. Printed are the 11-point average precision (VOC2007) and the all-point
 /// one (VOC2010 and later), for every class and as means over the classes that have objects.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    after_long_help = LONG_EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+/// What is done besides scoring.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Put parts that --shard wrote together; the result is that of one run, to the last bit.
+    Merge {
+        /// All parts, in any order.
+        #[arg(required = true, value_name = "FILE")]
+        parts: Vec<PathBuf>,
+
+        #[command(flatten)]
+        output: Outputs,
+    },
+}
+
+/// What is scored, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
     /// The VOC tree: the folder that holds ImageSets, Annotations and JPEGImages.
-    #[arg(long, value_name = "ROOT/VOC2007")]
-    pub(crate) voc: PathBuf,
+    ///
+    /// A folder without ImageSets is a set of one's own: all its VOC annotations (.xml) count, whatever
+    /// their classes, with the pictures beside them or in JPEGImages.
+    #[arg(long, value_name = "ROOT/VOC2007", required_unless_present_any = ["annotations", "compare"])]
+    pub(crate) voc: Option<PathBuf>,
 
     /// The list of images, ImageSets/Main/SPLIT.txt.
     #[arg(long, default_value = "test")]
     pub(crate) split: String,
+
+    /// COCO ground truth (instances_….json) in place of a VOC tree.
+    #[arg(long, value_name = "FILE", conflicts_with = "voc")]
+    pub(crate) annotations: Option<PathBuf>,
+
+    /// The folder with the pictures of --annotations.
+    #[arg(long, value_name = "DIR", requires = "annotations")]
+    pub(crate) pictures: Option<PathBuf>,
 
     /// Run the detector with this backbone and the weights that come with the program.
     ///
@@ -40,52 +83,108 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = Device::Auto)]
     pub(crate) device: Device,
 
-    /// Threads that work on one picture; 0 for one a processor.
+    /// Pictures worked on at once; 0 for one a processor.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// Score the detection files of this folder, or a file of JSON lines; no detector is run.
+    /// Score the detections of this folder or file; no detector is run.
     ///
     /// A folder has one text file a class, comp4_det_SPLIT_CLASS.txt (or comp3_…) or CLASS.txt, with
-    /// lines `image score xmin ymin xmax ymax`; the first pixel of a picture is 1, 1. A file has the
-    /// lines that sandglass-detect --json or --sidecar writes.
+    /// lines `image score xmin ymin xmax ymax`; the first pixel of a picture is 1, 1. A file is one of
+    /// these, or has the lines of JSON that sandglass-detect --json or --sidecar writes, or is COCO's
+    /// array of results (with --annotations).
     #[arg(long, value_name = "DIR|FILE", conflicts_with_all = ["backbone", "weights", "device", "threads"])]
     pub(crate) detections: Option<PathBuf>,
 
+    /// Write the detections as comp4_det_SPLIT_CLASS.txt into this folder.
+    ///
+    /// While a detector runs, what it has found so far is kept there, too: interrupted, the same
+    /// command goes on where it was, and gives the same figures.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_detections: Option<PathBuf>,
+
+    /// Only the first N images of the set.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<NonZeroUsize>,
+
+    /// Evaluate part I of N, and write it to a file for `sandglass-eval merge`.
+    ///
+    /// The parts can be run at the same time on different machines.
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["html", "csv", "save_detections"])]
+    pub(crate) shard: Option<Shard>,
+
+    /// Where --shard writes its part [default: eval-part-I-of-N.json].
+    #[arg(long, value_name = "FILE", requires = "shard")]
+    pub(crate) shard_file: Option<PathBuf>,
+
+    /// Compare two results that --json wrote: by how much the second is better, and how sure that is.
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all = ["voc", "annotations"])]
+    pub(crate) compare: Option<Vec<PathBuf>>,
+
+    /// Make everything odd in the input an error: classes without an object, inverted boxes, pictures
+    /// that cannot be decoded.
+    #[arg(long, conflicts_with = "lenient")]
+    pub(crate) strict: bool,
+
+    /// Leave out what cannot be scored (numbers that are not finite, inverted objects) and count it.
+    #[arg(long)]
+    pub(crate) lenient: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Outputs,
+}
+
+/// Where the result goes.
+#[derive(Debug, Args)]
+pub(crate) struct Outputs {
     /// The overlap (intersection over union) that makes a detection a hit, 0 to 1.
     #[arg(long, value_name = "IOU", default_value_t = 0.5, value_parser = fraction)]
     pub(crate) iou: f64,
+
+    /// Also print COCO's twelve numbers.
+    #[arg(long)]
+    pub(crate) coco: bool,
 
     /// Write the result as JSON into this file, or to the standard output for -.
     ///
     /// It holds map_11_point and map_all_point, from 0 to 1, and per_class: name -> ap_11_point,
     /// ap_all_point, npos (objects to find), tp, fp, ignored. The precisions are null where npos is 0.
-    /// With - the table goes to the standard error.
+    /// Under analysis stand thresholds, errors by kind, groups by size and shape, intervals; under
+    /// outcomes what became of every detection, for --compare. With - the table goes to the standard
+    /// error.
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Write the detections as comp4_det_SPLIT_CLASS.txt into this folder.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) save_detections: Option<PathBuf>,
+    /// Write a report as one HTML page: curves, thresholds, kinds of errors, the worst pictures.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 
-    /// Only the first N images of the split.
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<NonZeroUsize>,
+    /// Write the table as CSV, precisions from 0 to 1.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
-Example: sandglass-eval --voc VOCdevkit/VOC2007 --backbone mobilenet-v2-1.0
+Example: sandglass-eval --voc VOCdevkit/VOC2007 --html report.html
 More with --help.";
 
 const LONG_EXAMPLES: &str = "\
 Examples:
-  The default detector on VOC2007 test:
-      sandglass-eval --voc VOCdevkit/VOC2007
+  The default detector on VOC2007 test, with a report to look at:
+      sandglass-eval --voc VOCdevkit/VOC2007 --html report.html
   Own weights on the first 200 pictures, detections kept for later:
       sandglass-eval --voc VOCdevkit/VOC2007 --weights my.safetensors \\
           --limit 200 --save-detections out
   Detection files of any program, as JSON for a script:
       sandglass-eval --voc VOCdevkit/VOC2007 --detections out --json - | jq .map_11_point
+  COCO's files by COCO's rules:
+      sandglass-eval --annotations instances.json --detections results.json --coco
+  In two parts, on two machines:
+      sandglass-eval --voc VOCdevkit/VOC2007 --shard 1/2
+      sandglass-eval --voc VOCdevkit/VOC2007 --shard 2/2
+      sandglass-eval merge eval-part-*.json --html report.html
+  Is the new detector better?
+      sandglass-eval --compare old.json new.json
 
 The detector is run with a score above 0.01, non-maximum suppression at 0.45 and at most
 200 boxes a class.
@@ -128,6 +227,20 @@ mod tests {
         for bad in ["--iou 1.1", "--iou nan", "--device gpu", "--backbone nothing-1", "--limit 0"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        for good in ["--shard 1/4", "--shard 2/2 --shard-file f", "--strict", "--lenient", "--html r --csv c"]
+        {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in ["--shard 0/4", "--shard 5/4", "--shard 1/0", "--strict --lenient", "--annotations a"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        let alone = |rest: &str| Arguments::try_parse_from(rest.split_whitespace());
+        assert!(alone("sandglass-eval").is_err());
+        assert!(alone("sandglass-eval merge a b --json -").is_ok());
+        assert!(
+            alone("sandglass-eval --compare a b").is_ok() && alone("sandglass-eval --compare a").is_err()
+        );
+        assert!(alone("sandglass-eval --annotations a --pictures p").is_ok());
         for bad in ["--backbone mobilenext-1.0", "--weights w", "--device cpu", "--threads 1"] {
             assert!(parse(&format!("--detections d {bad}")).is_err(), "{bad}");
         }

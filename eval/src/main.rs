@@ -1,22 +1,35 @@
 //! `sandglass-eval`: mean average precision of detection files or of one of our own detectors.
 
 mod arguments;
+mod compare;
+mod html;
+mod inputs;
+mod journal;
 mod output;
+mod result;
 mod run_detector;
 
-use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser as _;
-use sandglass_eval::{Dataset, Detections, evaluate};
+use sandglass_eval::partial::{Partial, Places};
+use sandglass_eval::{Policy, Skipped};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command, Run};
+use crate::inputs::Inputs;
 use crate::output::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
+    let outcome = match arguments.command {
+        Some(Command::Merge { parts, output }) => merge(&parts, &output),
+        None => match &arguments.run.compare {
+            Some(files) => compare::run(files, &arguments.run.output).map(|()| Vec::new()),
+            None => run(&arguments.run),
+        },
+    };
+    match outcome {
         Ok(failed) if failed.is_empty() => ExitCode::SUCCESS,
         Ok(failed) => {
             for Failure { image, reason } in &failed {
@@ -33,57 +46,32 @@ fn main() -> ExitCode {
 }
 
 /// Scores what the arguments say, prints and writes the result, and returns the pictures that failed.
-fn run(arguments: &Arguments) -> anyhow::Result<Vec<Failure>> {
-    let Arguments { voc, split, .. } = arguments;
-    let mut truth = Dataset::voc(voc, split).with_context(|| {
-        format!(
-            "reading split {split:?} of {} (the folder that holds ImageSets and Annotations)",
-            voc.display()
-        )
-    })?;
-    let left_out = arguments.limit.map(|limit| truth.keep_first(limit.get())).unwrap_or_default();
-    if truth.images().is_empty() {
-        eprintln!("warning: split {split:?} of {} lists no image", voc.display());
+fn run(arguments: &Run) -> anyhow::Result<Vec<Failure>> {
+    let mut skipped = Skipped::new(match (arguments.strict, arguments.lenient) {
+        (true, _) => Policy::Strict,
+        (_, true) => Policy::Lenient,
+        _ => Policy::Complete,
+    });
+    let inputs = Inputs::read(arguments, &mut skipped)?;
+    if let Some(shard) = arguments.shard {
+        let failed = inputs.failed.iter().map(|f| (f.image.clone(), f.reason.clone())).collect();
+        let places = if inputs.detector.is_some() { Places::ByImage } else { Places::Listed };
+        let part = Partial::new(&inputs.truth, &inputs.found, shard, places, failed)?;
+        let name = || PathBuf::from(format!("eval-part-{}-of-{}.json", shard.number, shard.of));
+        let path = arguments.shard_file.clone().unwrap_or_else(name);
+        part.write(&path)?;
+        eprintln!("part {}/{} is in {}", shard.number, shard.of, path.display());
+        return Ok(inputs.failed);
     }
-    if let Some(folder) = &arguments.save_detections {
-        // Now rather than after a long run.
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    let (found, failed) = match &arguments.detections {
-        Some(path) => {
-            let mut found = if path.is_file() {
-                Detections::read_jsonl(path)?
-            } else {
-                Detections::read_devkit(path, split)?
-            };
-            found.remove_images(&left_out);
-            (found, Vec::new())
-        }
-        None => run_detector::detect_all(arguments, &truth)?,
-    };
-    warn_of_strange_classes(&truth, &found);
-    if let Some(folder) = &arguments.save_detections {
-        found.write_devkit(folder, split)?;
-    }
-    let report = evaluate(&truth, &found, arguments.iou)
-        .with_context(|| format!("were these detections made for split {split:?}?"))?;
-    output::print(&report, &failed, arguments.json.as_deref())?;
-    Ok(failed)
+    result::produce(inputs, &arguments.output, skipped)
 }
 
-/// A class without a counterpart is legal and most often a slip of the pen.
-fn warn_of_strange_classes(truth: &Dataset, found: &Detections) {
-    let one_sided = |these: &[String], others: &[String]| {
-        these.iter().filter(|class| !others.contains(class)).cloned().collect::<Vec<_>>().join(", ")
-    };
-    let unknown = one_sided(found.classes(), truth.classes());
-    if !unknown.is_empty() {
-        eprintln!("warning: no object of the set is called {unknown}: left out of the means");
-    }
-    let missing = one_sided(truth.classes(), found.classes());
-    if !missing.is_empty() {
-        eprintln!("warning: no detections are given for {missing}: scored as nothing found");
-    }
+fn merge(paths: &[PathBuf], output: &arguments::Outputs) -> anyhow::Result<Vec<Failure>> {
+    let parts: Result<Vec<Partial>, _> = paths.iter().map(|path| Partial::read(path)).collect();
+    let (truth, found, failed) = Partial::merge(parts?)?;
+    let failed = failed.into_iter().map(|(image, reason)| Failure { image, reason }).collect();
+    let inputs = Inputs { truth, found, failed, scene: None, continuous: false, detector: None };
+    result::produce(inputs, output, Skipped::new(Policy::Complete))
 }
 
 /// An error with its causes, each said once: our own messages hold their causes already.

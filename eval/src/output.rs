@@ -5,8 +5,16 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-use sandglass_eval::Report;
+use sandglass_eval::analysis::Spread;
+use sandglass_eval::ties::Bounds;
+use sandglass_eval::{ClassReport, Report};
 use serde::Serialize;
+
+use crate::arguments::Outputs;
+use crate::result::{ROUNDS, Whole};
+
+/// Bounds of equal scores that are closer than this need no word.
+const TIES_MATTER: f64 = 1e-4;
 
 /// A picture that could not be used.
 #[derive(Debug, Serialize)]
@@ -17,33 +25,95 @@ pub(crate) struct Failure {
     pub(crate) reason: String,
 }
 
-/// What the JSON holds.
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    report: &'a Report,
-    failed: &'a [Failure],
+/// Prints the table and writes JSON and CSV where they are asked for.
+pub(crate) fn print(whole: &Whole, output: &Outputs) -> anyhow::Result<()> {
+    if let Some(path) = &output.csv {
+        csv(&whole.report, path).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let mut text = table(&whole.report);
+    text += &remarks(whole);
+    if let Some(coco) = whole.coco.as_ref().filter(|_| output.coco) {
+        text += "\nBy COCO's rules, in percent:\n";
+        for (name, value) in coco.numbers() {
+            text += &format!("{name:10} {:>6}\n", percent(value));
+        }
+    }
+    text_and_json(&text, output.json.as_deref(), || serde_json::to_string_pretty(whole))
 }
 
-/// Prints the table and writes the JSON where it is asked for: `-` is the standard output, which the
-/// table then leaves to it.
-pub(crate) fn print(report: &Report, failed: &[Failure], json: Option<&Path>) -> anyhow::Result<()> {
-    let table = table(report);
-    let document = || {
-        let text = serde_json::to_string_pretty(&Document { report, failed });
-        text.map(|t| t + "\n").context("writing the result as JSON")
-    };
+/// Prints words and writes JSON: `-` is the standard output, which the words then leave to it.
+pub(crate) fn text_and_json(
+    text: &str,
+    json: Option<&Path>,
+    document: impl Fn() -> serde_json::Result<String>,
+) -> anyhow::Result<()> {
+    let document = || document().map(|text| text + "\n").context("writing the result as JSON");
     match json {
         Some(path) if path == Path::new("-") => {
-            eprint!("{table}");
+            eprint!("{text}");
             to_stdout(&document()?)
         }
         Some(path) => {
-            to_stdout(&table)?;
+            to_stdout(text)?;
             std::fs::write(path, document()?).with_context(|| format!("writing {}", path.display()))
         }
-        None => to_stdout(&table),
+        None => to_stdout(text),
     }
+}
+
+/// What has to be said about a figure besides the figure.
+fn remarks(whole: &Whole) -> String {
+    let mut text = String::new();
+    if let Some(ties) = whole
+        .report
+        .ties
+        .filter(|t| t.ap_11_point.width() > TIES_MATTER || t.ap_all_point.width() > TIES_MATTER)
+    {
+        let range =
+            |bounds: Bounds| format!("{} to {}", percent(Some(bounds.low)), percent(Some(bounds.high)));
+        text += &format!(
+            "\nEqual scores: in another order the means could be {} (11-point) and {} (all-point).\n",
+            range(ties.ap_11_point),
+            range(ties.ap_all_point),
+        );
+    }
+    for (kind, tally) in whole.skipped.kinds() {
+        text += &format!("\n{}: {}\n", kind.meaning(), tally.count);
+        for place in &tally.first {
+            text += &format!("    {place}\n");
+        }
+    }
+    if let Some(analysis) = &whole.analysis {
+        let Spread { interval, .. } = analysis.bootstrap;
+        text += &format!(
+            "\nAll-point mean in 95 % of {ROUNDS} drawings of the images: {} to {}\n",
+            percent(Some(interval.low)),
+            percent(Some(interval.high)),
+        );
+    }
+    text
+}
+
+/// One line a class, and one for the mean.
+fn csv(report: &Report, path: &Path) -> anyhow::Result<()> {
+    let mut file = csv::Writer::from_path(path)?;
+    file.write_record(["class", "ap_11_point", "ap_all_point", "npos", "tp", "fp", "ignored"])?;
+    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for (name, class) in &report.per_class {
+        let counts = [class.npos, class.tp, class.fp, class.ignored].map(|count| count.to_string());
+        let precisions = [name.clone(), number(class.ap_11_point), number(class.ap_all_point)];
+        file.write_record(precisions.iter().chain(&counts))?;
+    }
+    let sum = |of: fn(&ClassReport) -> usize| report.per_class.values().map(of).sum::<usize>().to_string();
+    let mean = ["mean".to_owned(), number(report.map_11_point), number(report.map_all_point)];
+    file.write_record(mean.iter().chain(&[
+        sum(|c| c.npos),
+        sum(|c| c.tp),
+        sum(|c| c.fp),
+        sum(|c| c.ignored),
+    ]))?;
+    file.flush()?;
+    Ok(())
 }
 
 /// Writes to the standard output; a reader that has seen enough, such as `head`, is no failure.
@@ -82,6 +152,6 @@ fn table(report: &Report) -> String {
     text
 }
 
-fn percent(value: Option<f64>) -> String {
+pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{:.2}", value * 100.0))
 }

@@ -47,6 +47,16 @@ impl std::str::FromStr for Shard {
     }
 }
 
+/// Where a detection stands in the whole: that decides between equal scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// Where it stands in the list of its class: every part was made from all detections.
+    Listed,
+    /// Behind those of the images before its own: every part has detections of its own images alone, as
+    /// where the parts were detected apart.
+    ByImage,
+}
+
 /// An object: class, whether it is difficult, corners.
 type ObjectRecord = (usize, bool, [f64; 4]);
 
@@ -78,7 +88,7 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// The part `shard` of a whole set. `found` may hold the detections of this part alone, or of all.
+    /// The part `shard` of a whole set, with the detections of this part or of all, as `places` says.
     ///
     /// # Errors
     /// [`Error::UnknownImage`] where a detection names an image that is not in the set.
@@ -86,6 +96,7 @@ impl Partial {
         truth: &Dataset,
         found: &Detections,
         shard: Shard,
+        places: Places,
         failed: Vec<(String, String)>,
     ) -> Result<Self, Error> {
         let mut classes: Vec<String> = truth.classes().to_vec();
@@ -103,12 +114,13 @@ impl Partial {
             })
             .collect();
         let numbers = numbers_in_set(truth, found)?;
-        // Where the parts were detected apart, the order of images stands for that of a file.
-        let apart = found.files_read() == 0;
         for (class, name) in classes.iter().enumerate() {
             for (place, d) in (0..).zip(found.of_class(name)) {
                 let Some(&number) = numbers.get(d.image) else { continue };
-                let place = if apart { ((number as u64) << 32) | (place & 0xffff_ffff) } else { place };
+                let place = match places {
+                    Places::Listed => place,
+                    Places::ByImage => ((number as u64) << 32) | (place & 0xffff_ffff),
+                };
                 if let Some(image) = images.get_mut(number) {
                     image.detections.push((class, place, d.score, corners(d.bounds)));
                 }

@@ -1,16 +1,22 @@
-//! Our own detector over the pictures of a set.
+//! Our own detector over the pictures of a set: a detector of one thread for each processor, so that
+//! decoding, resizing and inference of different pictures overlap and no thread waits for another.
 
-use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use sandglass_detector::source::load_image;
-use sandglass_detector::{Detection, Detector, Frame, Settings};
-use sandglass_eval::{Dataset, Detections, PixelBox};
+use sandglass_detector::{Detection, Detector, Device, Settings};
+use sandglass_eval::{Dataset, Detections, Error, Oddity, PixelBox, Skipped, evaluate};
 
-use crate::arguments::Arguments;
+use crate::arguments::Run;
+use crate::journal::{self, Journal, Outcome};
 use crate::output::Failure;
 
 /// What mean average precision is measured with: nearly everything, for the tail of low scores adds
@@ -22,66 +28,202 @@ const SETTINGS: Settings = Settings {
     candidates_per_class: 200,
 };
 
-/// Pictures decoded ahead of the detector.
-const AHEAD: usize = 4;
+/// How often the figure so far is worked out.
+const FIGURE: Duration = Duration::from_secs(5);
 
-/// Runs the detector that the arguments name over every picture, in the order of the set. Pictures
-/// that fail come back with the reason and have no detections.
-pub(crate) fn detect_all(
-    arguments: &Arguments,
-    truth: &Dataset,
-) -> anyhow::Result<(Detections, Vec<Failure>)> {
-    let mut builder =
-        Detector::builder().device(arguments.device).threads(arguments.threads).settings(SETTINGS);
+/// What came of a run.
+pub(crate) struct Found {
+    pub(crate) found: Detections,
+    pub(crate) failed: Vec<Failure>,
+    /// Which detector it was, for people.
+    pub(crate) detector: String,
+}
+
+/// Runs the detector that the arguments name over every picture of the set or of its shard. The result
+/// is in the order of the set, whatever the number of threads. Pictures that fail come back with the
+/// reason and have no detections.
+pub(crate) fn detect_all(arguments: &Run, truth: &Dataset, skipped: &mut Skipped) -> anyhow::Result<Found> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = match (arguments.device, arguments.threads) {
+        // One graphics card serves one detector.
+        (Device::Cuda(_), _) => 1,
+        (_, 0) => processors,
+        (_, n) => n,
+    };
+    let first = build(arguments)?;
+    let detector = format!("{} on {}, {threads} at once", first.backbone(), first.engine());
+    eprintln!("{detector}");
+    if !first.is_trained() {
+        eprintln!("warning: these weights were never trained: the score means nothing");
+    }
+    let mut found = Detections::default();
+    for label in first.classes().iter().skip(1) {
+        found.add_class(label);
+    }
+    let wanted: Vec<usize> = (0..truth.images().len())
+        .filter(|&image| arguments.shard.is_none_or(|shard| shard.has(image)))
+        .collect();
+    let (mut journal, mut outcomes) = match &arguments.save_detections {
+        Some(folder) => {
+            let (journal, known) =
+                journal::open(folder, &identity(arguments, &first)?, truth.images().len())?;
+            if !known.is_empty() {
+                eprintln!("going on after {} pictures of an unfinished run", known.len());
+            }
+            (Some(journal), known)
+        }
+        None => (None, HashMap::new()),
+    };
+    let id = |image: usize| truth.images().get(image).map(|image| image.id.as_str()).unwrap_or_default();
+    let left: Vec<usize> =
+        wanted.iter().copied().filter(|&image| !outcomes.contains_key(id(image))).collect();
+    let progress = bar(wanted.len(), outcomes.len())?;
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let (sender, results) = channel();
+        let mut first = Some(first);
+        for _ in 0..threads.min(left.len()) {
+            let (sender, left, next, stop) = (sender.clone(), &left, &next, &stop);
+            let ready = first.take();
+            scope.spawn(move || {
+                let detector = match ready.map_or_else(|| build(arguments), Ok) {
+                    Ok(detector) => detector,
+                    Err(error) => return drop(sender.send(Err(error))),
+                };
+                while let Some(&image) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = look(&detector, truth.picture(image)).map(|outcome| (image, outcome));
+                    let failed = outcome.is_err();
+                    // A closed channel: the others gave up.
+                    if stop.load(Ordering::Relaxed) || sender.send(outcome).is_err() || failed {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let gathered = gather(results, truth, &mut journal, &mut outcomes, &progress);
+        stop.store(gathered.is_err(), Ordering::Relaxed);
+        gathered
+    })?;
+    progress.finish_and_clear();
+    let mut failed = Vec::new();
+    for image in wanted {
+        match outcomes.remove(id(image)) {
+            Some(Ok(items)) => {
+                for (class, score, bounds) in items {
+                    found.push(&class, id(image), score, bounds)?;
+                }
+            }
+            Some(Err(reason)) => {
+                let error = || Error::Value {
+                    what: format!("the picture ({reason})"),
+                    image: id(image).to_owned(),
+                    reason: "it could not be used",
+                };
+                if skipped.policy() == sandglass_eval::Policy::Strict {
+                    return Err(error().into());
+                }
+                skipped.count(Oddity::PictureFailed, || error().to_string());
+                failed.push(Failure { image: id(image).to_owned(), reason });
+            }
+            None => {}
+        }
+    }
+    Ok(Found { found, failed, detector })
+}
+
+/// A detector that works with one thread.
+fn build(arguments: &Run) -> anyhow::Result<Detector> {
+    let mut builder = Detector::builder().device(arguments.device).threads(1).settings(SETTINGS);
     if let Some(name) = &arguments.backbone {
         builder = builder.backbone(name);
     }
     if let Some(path) = &arguments.weights {
         builder = builder.weights(path);
     }
-    let detector = builder.build().context("making the detector ready")?;
-    eprintln!("{} on {}", detector.backbone(), detector.engine());
-    if !detector.is_trained() {
-        eprintln!("warning: these weights were never trained: the score means nothing");
-    }
-    let mut found = Detections::default();
-    for label in detector.classes().iter().skip(1) {
-        found.add_class(label);
-    }
-    let mut failed = Vec::new();
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} pictures, {per_sec}, {eta} left")?;
-    let progress = ProgressBar::new(truth.images().len() as u64).with_style(style);
-    thread::scope(|scope| {
-        // Decoding takes a good part of the time of a picture: the next ones are decoded meanwhile.
-        let (sender, pictures) = sync_channel(AHEAD);
-        scope.spawn(move || {
-            for index in 0..truth.images().len() {
-                // A closed channel: the detector gave up.
-                if sender.send(load(truth.picture(index))).is_err() {
-                    break;
-                }
-            }
-        });
-        for (image, picture) in truth.images().iter().zip(pictures) {
-            match picture {
-                Ok(frame) => {
-                    for item in &detector.detect(&frame)?.items {
-                        found.push(&item.label, &image.id, f64::from(item.score), to_pixels(item))?;
-                    }
-                }
-                Err(reason) => failed.push(Failure { image: image.id.clone(), reason }),
-            }
-            progress.inc(1);
-        }
-        anyhow::Ok(())
-    })?;
-    progress.finish_and_clear();
-    Ok((found, failed))
+    builder.build().context("making the detector ready")
 }
 
-fn load(path: Option<PathBuf>) -> Result<Frame, String> {
-    let path = path.ok_or("JPEGImages has no picture of it (jpg, jpeg or png)")?;
-    load_image(&path).map_err(|e| e.to_string())
+/// What an unfinished run must have in common with this one.
+fn identity(arguments: &Run, detector: &Detector) -> anyhow::Result<String> {
+    let weights = match &arguments.weights {
+        None => format!("those of version {}", env!("CARGO_PKG_VERSION")),
+        Some(path) => {
+            let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            // FNV-1a: it tells files apart, nobody attacks it here.
+            let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+            format!("{hash:016x}")
+        }
+    };
+    let shard = arguments.shard.map(|shard| format!(", part {}/{}", shard.number, shard.of));
+    Ok(format!("{}, weights {weights}{}", detector.backbone(), shard.unwrap_or_default()))
+}
+
+fn bar(pictures: usize, done: usize) -> anyhow::Result<ProgressBar> {
+    let style = "{bar:28} {pos}/{len} pictures, {per_sec}, {eta} left{msg}";
+    let progress = ProgressBar::new(pictures as u64).with_style(ProgressStyle::with_template(style)?);
+    progress.set_position(done as u64);
+    progress.reset_eta();
+    Ok(progress)
+}
+
+/// What a detector finds in a picture. The outer error is the detector's, the inner one the picture's.
+fn look(detector: &Detector, picture: Option<PathBuf>) -> anyhow::Result<Outcome> {
+    let frame = match load(picture.as_deref()) {
+        Ok(frame) => frame,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let found = detector.detect(&frame)?;
+    let item = |d: &Detection| (d.label.to_string(), f64::from(d.score), to_pixels(d));
+    Ok(Ok(found.items.iter().map(item).collect()))
+}
+
+fn load(path: Option<&Path>) -> Result<sandglass_detector::Frame, String> {
+    let path = path.ok_or("there is no picture of it (jpg, jpeg or png; COCO's need --pictures)")?;
+    load_image(path).map_err(|e| e.to_string())
+}
+
+fn gather(
+    results: Receiver<anyhow::Result<(usize, Outcome)>>,
+    truth: &Dataset,
+    journal: &mut Option<Journal>,
+    outcomes: &mut HashMap<String, Outcome>,
+    progress: &ProgressBar,
+) -> anyhow::Result<()> {
+    let mut told = Instant::now();
+    for result in results {
+        let (image, outcome) = result?;
+        let Some(image) = truth.images().get(image) else { continue };
+        if let Some(journal) = journal {
+            journal.add(&image.id, &outcome)?;
+        }
+        outcomes.insert(image.id.clone(), outcome);
+        progress.inc(1);
+        if told.elapsed() >= FIGURE && !progress.is_hidden() {
+            told = Instant::now();
+            if let Some(map) = so_far(truth, outcomes) {
+                progress.set_message(format!(", mAP so far {:.1} %", map * 100.0));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The 11-point figure over the pictures that were looked at.
+fn so_far(truth: &Dataset, outcomes: &HashMap<String, Outcome>) -> Option<f64> {
+    let (mut set, mut found) = (Dataset::default(), Detections::default());
+    for image in truth.images() {
+        let Some(outcome) = outcomes.get(&image.id) else { continue };
+        let class = |class: usize| truth.classes().get(class).map_or("", String::as_str);
+        let objects = image.objects.iter().map(|o| (class(o.class), o.difficult, o.bounds));
+        set.add_image(&image.id, objects).ok()?;
+        for (class, score, bounds) in outcome.iter().flatten() {
+            found.push(class, &image.id, *score, *bounds).ok()?;
+        }
+    }
+    evaluate(&set, &found, 0.5).ok()?.map_11_point
 }
 
 fn to_pixels(item: &Detection) -> PixelBox {

@@ -34,8 +34,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in TIDE's order.
-    pub const ALL: [Self; 6] =
-        [Self::Classification, Self::Localisation, Self::Both, Self::Duplicate, Self::Background, Self::Missed];
+    pub const ALL: [Self; 6] = [
+        Self::Classification,
+        Self::Localisation,
+        Self::Both,
+        Self::Duplicate,
+        Self::Background,
+        Self::Missed,
+    ];
 
     /// Its name, for people.
     #[must_use]

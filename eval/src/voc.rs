@@ -226,7 +226,8 @@ fn mean_ties(per_class: &BTreeMap<String, ClassReport>) -> Option<Ties> {
     let bound = |of: fn(&ClassReport) -> Option<f64>, ties: fn(&Ties) -> f64| {
         mean(per_class.values().filter_map(|class| class.ties.as_ref().map(ties).or_else(|| of(class))))
     };
-    let (eleven, all): (fn(&ClassReport) -> _, fn(&ClassReport) -> _) = (|c| c.ap_11_point, |c| c.ap_all_point);
+    let (eleven, all): (fn(&ClassReport) -> _, fn(&ClassReport) -> _) =
+        (|c| c.ap_11_point, |c| c.ap_all_point);
     Some(Ties {
         ap_11_point: Bounds {
             low: bound(eleven, |t| t.ap_11_point.low)?,

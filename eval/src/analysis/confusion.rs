@@ -46,7 +46,8 @@ impl Confusion {
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
             for d in found {
                 let overlap = |o: &Object| iou_inclusive(o.bounds, d.bounds).unwrap_or(0.0);
-                let free = objects.iter_mut().filter(|o| o.free && overlap(o) >= matched.iou && overlap(o) > 0.0);
+                let free =
+                    objects.iter_mut().filter(|o| o.free && overlap(o) >= matched.iou && overlap(o) > 0.0);
                 // Its own class comes first where two are on the same spot.
                 let rank = |o: &Object| (overlap(o), o.class == d.class);
                 let best = free.max_by(|a, b| {

@@ -69,7 +69,8 @@ impl Histogram {
     pub fn new<'a>(classes: impl Iterator<Item = &'a MatchedClass> + Clone, bins: usize) -> Self {
         let bins = bins.clamp(1, 1000);
         let scores = || classes.clone().flat_map(|class| &class.detections);
-        let ends = scores().fold((0.0_f64, 1.0_f64), |(least, most), d| (least.min(d.score), most.max(d.score)));
+        let ends =
+            scores().fold((0.0_f64, 1.0_f64), |(least, most), d| (least.min(d.score), most.max(d.score)));
         let width = (ends.1 - ends.0) / bins as f64;
         let mut histogram = Self { range: ends, hits: vec![0; bins], false_alarms: vec![0; bins] };
         for d in scores() {

@@ -21,7 +21,12 @@ pub struct Worst {
 /// The images with the most mistakes at the thresholds of their classes, the worst first, at most so many.
 #[must_use]
 pub fn worst(matched: &Matched, threshold: impl Fn(&MatchedClass) -> f64, most: usize) -> Vec<Worst> {
-    let start = |(number, image): (usize, &String)| Worst { number, image: image.clone(), missed: 0, false_alarms: 0 };
+    let start = |(number, image): (usize, &String)| Worst {
+        number,
+        image: image.clone(),
+        missed: 0,
+        false_alarms: 0,
+    };
     let mut images: Vec<Worst> = matched.images.iter().enumerate().map(start).collect();
     for class in &matched.classes {
         let cut = threshold(class);

@@ -77,8 +77,9 @@ impl CocoTruth {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let wrong = |reason: String| Error::Annotation { path: path.to_owned(), reason };
-        let mut file: File = serde_json::from_slice(&text)
-            .map_err(|error| wrong(format!("no COCO ground truth (images, categories, annotations): {error}")))?;
+        let mut file: File = serde_json::from_slice(&text).map_err(|error| {
+            wrong(format!("no COCO ground truth (images, categories, annotations): {error}"))
+        })?;
         file.images.sort_by_key(|image| image.id);
         if let Some(pair) = file.images.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(wrong(format!("image id {} is there twice", pair[0].id)));
@@ -101,9 +102,11 @@ impl CocoTruth {
             let wrong = |reason: String| wrong(format!("annotation {number}: {reason}"));
             let image = truth.number(annotation.image_id);
             let objects = image.and_then(|image| truth.images.get_mut(image));
-            let objects = objects.ok_or_else(|| wrong(format!("there is no image {}", annotation.image_id)))?;
+            let objects =
+                objects.ok_or_else(|| wrong(format!("there is no image {}", annotation.image_id)))?;
             let class = truth.categories.get(&annotation.category_id);
-            let class = *class.ok_or_else(|| wrong(format!("there is no category {}", annotation.category_id)))?;
+            let class =
+                *class.ok_or_else(|| wrong(format!("there is no category {}", annotation.category_id)))?;
             let [x, y, w, h] = annotation.bbox;
             if w < 0.0 || h < 0.0 {
                 return Err(wrong(format!("its box has a negative size ({w} × {h})")));
@@ -150,8 +153,9 @@ impl CocoTruth {
     pub fn read_results(&self, path: &Path, skipped: &mut Skipped) -> Result<(Detections, Scene), Error> {
         let text = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let wrong = |reason: String| Error::Annotation { path: path.to_owned(), reason };
-        let records: Vec<ResultRecord> = serde_json::from_slice(&text)
-            .map_err(|error| wrong(format!("no COCO results (image_id, category_id, bbox, score): {error}")))?;
+        let records: Vec<ResultRecord> = serde_json::from_slice(&text).map_err(|error| {
+            wrong(format!("no COCO results (image_id, category_id, bbox, score): {error}"))
+        })?;
         let mut scene = self.scene();
         let mut found = Detections::default();
         for class in &self.classes {
@@ -187,7 +191,8 @@ impl CocoTruth {
 
     /// The objects for COCO's rules, without detections.
     fn scene(&self) -> Scene {
-        let image = |objects: &Vec<SceneObject>| SceneImage { objects: objects.clone(), detections: Vec::new() };
+        let image =
+            |objects: &Vec<SceneObject>| SceneImage { objects: objects.clone(), detections: Vec::new() };
         Scene { classes: self.classes.clone(), images: self.images.iter().map(image).collect() }
     }
 

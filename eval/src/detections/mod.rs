@@ -97,11 +97,6 @@ impl Detections {
         Some(Place { path: self.files.get(file)?.clone(), line })
     }
 
-    /// How many files they were read from; 0 where they were added one by one.
-    pub(crate) fn files_read(&self) -> usize {
-        self.files.len()
-    }
-
     /// How many detections there are, over all classes.
     #[must_use]
     pub fn len(&self) -> usize {
