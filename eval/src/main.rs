@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use sandglass_eval::partial::{Partial, Places};
+use sandglass_eval::partial::{Merged, Partial, Places};
 use sandglass_eval::{Policy, Skipped};
 
 use crate::arguments::{Arguments, Command, Run};
@@ -68,7 +68,7 @@ fn run(arguments: &Run) -> anyhow::Result<Vec<Failure>> {
 
 fn merge(paths: &[PathBuf], output: &arguments::Outputs) -> anyhow::Result<Vec<Failure>> {
     let parts: Result<Vec<Partial>, _> = paths.iter().map(|path| Partial::read(path)).collect();
-    let (truth, found, failed) = Partial::merge(parts?)?;
+    let Merged { truth, found, failed } = Partial::merge(parts?)?;
     let failed = failed.into_iter().map(|(image, reason)| Failure { image, reason }).collect();
     let inputs = Inputs { truth, found, failed, scene: None, continuous: false, detector: None };
     result::produce(inputs, output, Skipped::new(Policy::Complete))

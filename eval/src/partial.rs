@@ -57,6 +57,17 @@ pub enum Places {
     ByImage,
 }
 
+/// What parts come to: the set, its detections, and pictures that failed with the reason.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    /// The set.
+    pub truth: Dataset,
+    /// Its detections.
+    pub found: Detections,
+    /// Pictures that could not be used, with the reason.
+    pub failed: Vec<(String, String)>,
+}
+
 /// An object: class, whether it is difficult, corners.
 type ObjectRecord = (usize, bool, [f64; 4]);
 
@@ -169,7 +180,7 @@ impl Partial {
     /// # Errors
     /// [`Error::Merge`] where a part is missing, there twice, or of another whole; [`Error::Value`] where
     /// one was tampered with.
-    pub fn merge(parts: Vec<Self>) -> Result<(Dataset, Detections, Vec<(String, String)>), Error> {
+    pub fn merge(parts: Vec<Self>) -> Result<Merged, Error> {
         let wrong = |reason: String| Err(Error::Merge(reason));
         let Some(first) = parts.first() else { return wrong("there is none".into()) };
         let (of, in_all) = (first.shard.of, first.images_in_all);
@@ -230,6 +241,6 @@ impl Partial {
                 found.push(class, &image.id, score, bounds)?;
             }
         }
-        Ok((truth, found, failed))
+        Ok(Merged { truth, found, failed })
     }
 }

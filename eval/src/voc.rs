@@ -223,20 +223,17 @@ fn score_class(objects: &ClassObjects, detections: &[Detection], iou: f64) -> Cl
 /// The means of the classes' bounds.
 fn mean_ties(per_class: &BTreeMap<String, ClassReport>) -> Option<Ties> {
     per_class.values().find(|class| class.ties.is_some())?;
-    let bound = |of: fn(&ClassReport) -> Option<f64>, ties: fn(&Ties) -> f64| {
-        mean(per_class.values().filter_map(|class| class.ties.as_ref().map(ties).or_else(|| of(class))))
+    let low_and_high = |ap: fn(&ClassReport) -> Option<f64>, of: fn(&Ties) -> Bounds| {
+        let class = |c: &ClassReport| {
+            let single = ap(c).map(|ap| Bounds { low: ap, high: ap });
+            c.ties.as_ref().map(of).or(single)
+        };
+        let low = mean(per_class.values().filter_map(class).map(|bounds| bounds.low))?;
+        Some(Bounds { low, high: mean(per_class.values().filter_map(class).map(|bounds| bounds.high))? })
     };
-    let (eleven, all): (fn(&ClassReport) -> _, fn(&ClassReport) -> _) =
-        (|c| c.ap_11_point, |c| c.ap_all_point);
     Some(Ties {
-        ap_11_point: Bounds {
-            low: bound(eleven, |t| t.ap_11_point.low)?,
-            high: bound(eleven, |t| t.ap_11_point.high)?,
-        },
-        ap_all_point: Bounds {
-            low: bound(all, |t| t.ap_all_point.low)?,
-            high: bound(all, |t| t.ap_all_point.high)?,
-        },
+        ap_11_point: low_and_high(|c| c.ap_11_point, |t| t.ap_11_point)?,
+        ap_all_point: low_and_high(|c| c.ap_all_point, |t| t.ap_all_point)?,
     })
 }
 

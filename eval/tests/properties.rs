@@ -4,7 +4,7 @@
 mod properties {
     use sandglass_eval::analysis::Matched;
     use sandglass_eval::coco;
-    use sandglass_eval::partial::{Partial, Places, Shard};
+    use sandglass_eval::partial::{Merged, Partial, Places, Shard};
     use sandglass_eval::scene::{Corners, Scene};
     use sandglass_eval::{Dataset, Detections, PixelBox, Report, evaluate, tide};
 
@@ -138,7 +138,7 @@ mod properties {
             parts.reverse();
             let text = serde_json::to_string(&parts).unwrap();
             let parts: Vec<Partial> = serde_json::from_str(&text).unwrap();
-            let (merged, merged_found, _) = Partial::merge(parts.clone()).unwrap();
+            let Merged { truth: merged, found: merged_found, .. } = Partial::merge(parts.clone()).unwrap();
             assert_eq!(evaluate(&merged, &merged_found, 0.5).unwrap(), case.report());
             let scene = |truth: &_, found: &_| Scene::new(truth, found, Corners::AsTheyStand).unwrap();
             let (whole, merged) = (scene(&truth, &found), scene(&merged, &merged_found));
