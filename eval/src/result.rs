@@ -1,5 +1,7 @@
 //! From inputs to everything that is printed and written.
 
+use std::collections::BTreeMap;
+
 use sandglass_eval::analysis::{
     self, Confusion, GroupScore, Histogram, Matched, MatchedClass, Operating, Outcomes, Spread, Worst,
 };
@@ -8,7 +10,7 @@ use sandglass_eval::scene::{Corners, Scene};
 use sandglass_eval::tide::{self, TideReport};
 use sandglass_eval::{Dataset, Report, Skipped, evaluate};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use serde_json::value::RawValue;
 
 use crate::arguments::Outputs;
 use crate::html;
@@ -56,8 +58,9 @@ pub(crate) struct Whole {
     pub(crate) analysis: Option<Analysis>,
     pub(crate) skipped: Skipped,
     pub(crate) failed: Vec<Failure>,
+    /// [`Outcomes`] without spaces and line ends: of a million detections they would be most of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) outcomes: Option<Outcomes>,
+    pub(crate) outcomes: Option<Box<RawValue>>,
 }
 
 /// Scores the inputs, prints and writes the result, and returns the pictures that failed.
@@ -79,6 +82,7 @@ pub(crate) fn produce(inputs: Inputs, output: &Outputs, skipped: Skipped) -> any
         (Some(matched), Some(scene), Some(outcomes)) => Some(analyse(matched, scene, outcomes)),
         _ => None,
     };
+    let outcomes = outcomes.map(|outcomes| serde_json::value::to_raw_value(&outcomes)).transpose()?;
     let whole =
         Whole { report, detector: inputs.detector, coco, analysis, skipped, failed: inputs.failed, outcomes };
     output::print(&whole, output)?;

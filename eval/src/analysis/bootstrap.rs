@@ -122,7 +122,11 @@ fn mean_ap(outcomes: &Outcomes, weights: &[u32]) -> f64 {
 
 fn class_ap(class: &ClassOutcomes, weights: &[u32]) -> Option<f64> {
     let weight = |image: usize| u64::from(weights.get(image).copied().unwrap_or(0));
-    let npos: u64 = class.objects.iter().map(|&(image, count)| weight(image) * count as u64).sum();
+    // Counts come out of files, too: they may be anything.
+    let npos = class
+        .objects
+        .iter()
+        .fold(0_u64, |npos, &(image, count)| npos.saturating_add(weight(image).saturating_mul(count as u64)));
     if npos == 0 {
         return None;
     }

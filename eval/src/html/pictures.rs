@@ -18,6 +18,9 @@ use crate::result::{picture, threshold};
 const SIDE: u32 = 320;
 const QUALITY: u8 = 72;
 
+/// Boxes that are named in the picture, at most.
+const NAMED: usize = 10;
+
 /// A picture small enough for a page.
 struct Small {
     size: (u32, u32),
@@ -28,22 +31,27 @@ struct Small {
 /// The figure of a picture: boxes over it where it can be read, and what went wrong in words.
 pub(super) fn figure(worst: &Worst, matched: &Matched, truth: &Dataset) -> Markup {
     let small = picture(truth, &worst.image).and_then(|path| small(&path));
+    let boxes = boxes(worst.number, matched);
     html! {
         figure {
             @if let Some(Small { size: (w, h), data }) = small {
+                @let unit = f64::from(w.max(h)) / 130.0;
                 svg viewBox=(format!("0 0 {w} {h}")) role="img" {
                     image href=(data) width=(w) height=(h) {}
-                    @for (bounds, kind, name) in boxes(worst.number, matched) {
-                        rect x=(bounds.xmin - 1.0) y=(bounds.ymin - 1.0) width=((bounds.xmax - bounds.xmin + 1.0).max(0.0))
-                            height=((bounds.ymax - bounds.ymin + 1.0).max(0.0)) fill="none" class=(kind)
-                            stroke="currentColor" stroke-width=(f64::from(w.max(h)) / 130.0) {}
-                        text x=(bounds.xmin + 2.0) y=(bounds.ymin + f64::from(w.max(h)) / 26.0) class=(kind) fill="currentColor"
-                            stroke="black" stroke-width=(f64::from(w.max(h)) / 150.0) paint-order="stroke"
-                            font-size=(f64::from(w.max(h)) / 28.0) font-family="sans-serif" { (name) }
+                    @for (b, kind, name) in &boxes {
+                        rect x=(b.xmin - 1.0) y=(b.ymin - 1.0) width=((b.xmax - b.xmin + 1.0).max(0.0))
+                            height=((b.ymax - b.ymin + 1.0).max(0.0)) fill="transparent" class=(kind)
+                            stroke="currentColor" stroke-width=(unit) { title { (name) } }
+                        // In a crowd names would only hide the picture; pointing at a box shows its own.
+                        @if boxes.len() <= NAMED {
+                            text x=(b.xmin + 2.0 * unit) y=(b.ymin + 5.0 * unit) fill="white" stroke="black"
+                                stroke-width=(unit) paint-order="stroke" font-size=(4.5 * unit)
+                                font-family="sans-serif" { (name) }
+                        }
                     }
                 }
             }
-            figcaption { (worst.image) ": " (worst.missed) " missed, " (worst.false_alarms) " false alarms" }
+            figcaption { (worst.image) ": missed " (worst.missed) ", false alarms " (worst.false_alarms) }
         }
     }
 }

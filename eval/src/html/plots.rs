@@ -11,8 +11,8 @@ const GREEN: RGBColor = RGBColor(0x0a, 0x7f, 0x5a);
 const ORANGE: RGBColor = RGBColor(0xc2, 0x41, 0x0c);
 const GREY: RGBColor = RGBColor(0xd0, 0xd0, 0xd6);
 
-/// Points of a curve that are drawn at most: more cannot be told apart.
-const POINTS: usize = 300;
+/// Steps of recall that are drawn: finer ones cannot be told apart.
+const STEP: f64 = 1.0 / 200.0;
 
 /// Runs a drawing of a size and returns its SVG.
 fn svg(
@@ -30,9 +30,12 @@ fn svg(
 
 /// Precision against recall.
 pub(super) fn curve(curve: &Curve) -> anyhow::Result<String> {
-    let step = curve.recall.len().div_ceil(POINTS).max(1);
-    let points: Vec<(f64, f64)> =
-        curve.recall.iter().copied().zip(curve.precision.iter().copied()).step_by(step).collect();
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for (&recall, &precision) in curve.recall.iter().zip(&curve.precision) {
+        if points.last().is_none_or(|(last, _)| recall >= last + STEP) {
+            points.push((recall, precision));
+        }
+    }
     svg((220, 150), |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(6)
@@ -68,7 +71,7 @@ pub(super) fn errors(report: &TideReport) -> anyhow::Result<String> {
             .margin(8)
             .x_label_area_size(20)
             .y_label_area_size(100)
-            .build_cartesian_2d(0.0..most * 1.1, (0..count).into_segmented())
+            .build_cartesian_2d(0.0..most * 1.1, (0..count.saturating_sub(1)).into_segmented())
             .map_err(text)?;
         let name = |at: &SegmentValue<usize>| match at {
             SegmentValue::CenterOf(at) | SegmentValue::Exact(at) => {
