@@ -17,8 +17,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(truth) = CocoTruth::read(&gt) else { return };
     let set = truth.dataset();
     if let Ok((found, scene)) = truth.read_results(&dt, &mut Skipped::new(Policy::Lenient)) {
-        coco::evaluate(&scene);
-        tide::analyse(&scene, 100);
+        let _ = coco::evaluate(&scene);
+        let _ = tide::analyse(&scene, 100);
         if let Ok(set) = set {
             evaluate(&set, &found, 0.5).expect("results were checked against the ground truth");
         }
