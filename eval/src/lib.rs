@@ -12,7 +12,8 @@
 //! detection, `difficult` objects that count for nothing.
 //!
 //! ```
-//! use sandglass_eval::{Dataset, Detections, PixelBox, evaluate};
+//! use sandglass_eval::voc::{Dataset, Metric, evaluate};
+//! use sandglass_eval::{Detections, PixelBox};
 //!
 //! let cat = PixelBox { xmin: 1.0, ymin: 1.0, xmax: 10.0, ymax: 10.0 };
 //! let mut truth = Dataset::default();
@@ -20,7 +21,7 @@
 //! let mut found = Detections::default();
 //! found.push("cat", "000001", 0.9, cat)?;
 //! let report = evaluate(&truth, &found, 0.5)?;
-//! assert_eq!(report.map_all_point, Some(1.0));
+//! assert_eq!(report.map(Metric::AllPoint), Some(1.0));
 //! # Ok::<(), sandglass_eval::Error>(())
 //! ```
 

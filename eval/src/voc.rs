@@ -8,10 +8,19 @@ use serde::Serialize;
 
 use crate::detections::{Detection, Detections};
 use crate::error::Error;
-use crate::ground_truth::Dataset;
+pub use crate::ground_truth::Dataset;
 use crate::matching::{ClassObject, ClassObjects, Outcome, match_class};
 use crate::parallel;
 use crate::ties::{self, Bounds, Ties};
+
+/// Which average precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Over 11 levels of recall (VOC2007).
+    ElevenPoint,
+    /// Over all points (VOC2010 and later).
+    AllPoint,
+}
 
 /// Precision against recall along the detections of a class by falling score.
 ///
@@ -77,6 +86,15 @@ impl Curve {
         })
     }
 
+    /// The average precision of this kind, 0 to 1.
+    #[must_use]
+    pub fn ap(&self, metric: Metric) -> f64 {
+        match metric {
+            Metric::ElevenPoint => self.ap_11_point(),
+            Metric::AllPoint => self.ap_all_point(),
+        }
+    }
+
     /// At each point the largest precision there or later.
     fn envelope(&self) -> Vec<f64> {
         let mut envelope = self.precision.clone();
@@ -129,6 +147,17 @@ pub struct Report {
     pub per_class: BTreeMap<String, ClassReport>,
 }
 
+impl Report {
+    /// The mean of this kind, 0 to 1; `None` without a class that has an object.
+    #[must_use]
+    pub fn map(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::ElevenPoint => self.map_11_point,
+            Metric::AllPoint => self.map_all_point,
+        }
+    }
+}
+
 /// Scores detections against a set: a detection counts as a hit where [`iou_inclusive`] is `iou` or
 /// more (VOC: 0.5).
 ///
@@ -145,14 +174,7 @@ pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report,
     if !(0.0..=1.0).contains(&iou) {
         return Err(Error::Threshold(iou));
     }
-    let mut objects: BTreeMap<&str, Vec<ClassObject>> = BTreeMap::new();
-    for (image, content) in truth.images().iter().enumerate() {
-        for object in &content.objects {
-            let Some(class) = truth.classes().get(object.class) else { continue };
-            let (bounds, difficult) = (object.bounds, object.difficult);
-            objects.entry(class).or_default().push(ClassObject { image, bounds, difficult });
-        }
-    }
+    let mut objects = class_objects(truth);
     let images = numbers_in_set(truth, found)?;
     let names: BTreeSet<&str> = truth.classes().iter().chain(found.classes()).map(String::as_str).collect();
     let mut classes: Vec<(&str, Vec<ClassObject>, &[Detection])> = names
@@ -176,6 +198,19 @@ pub fn evaluate(truth: &Dataset, found: &Detections, iou: f64) -> Result<Report,
         ties: mean_ties(&per_class),
         per_class,
     })
+}
+
+/// The objects of each class, by image.
+pub(crate) fn class_objects(truth: &Dataset) -> BTreeMap<&str, Vec<ClassObject>> {
+    let mut objects: BTreeMap<&str, Vec<ClassObject>> = BTreeMap::new();
+    for (image, content) in truth.images().iter().enumerate() {
+        for object in &content.objects {
+            let Some(class) = truth.classes().get(object.class) else { continue };
+            let (bounds, difficult) = (object.bounds, object.difficult);
+            objects.entry(class).or_default().push(ClassObject { image, bounds, difficult });
+        }
+    }
+    objects
 }
 
 /// The number in the set of every image that detections name. Each distinct name is looked up once,

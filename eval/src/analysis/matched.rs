@@ -10,7 +10,7 @@ use crate::ground_truth::Dataset;
 use crate::matching::{ClassObject, ClassObjects, Outcome, match_class};
 use crate::parallel;
 use crate::pixel_box::PixelBox;
-use crate::voc::{Curve, numbers_in_set};
+use crate::voc::{Curve, class_objects, numbers_in_set};
 
 /// A detection with its outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,14 +84,7 @@ impl Matched {
         if !(0.0..=1.0).contains(&iou) {
             return Err(Error::Threshold(iou));
         }
-        let mut objects: BTreeMap<&str, Vec<ClassObject>> = BTreeMap::new();
-        for (image, content) in truth.images().iter().enumerate() {
-            for object in &content.objects {
-                let Some(class) = truth.classes().get(object.class) else { continue };
-                let (bounds, difficult) = (object.bounds, object.difficult);
-                objects.entry(class).or_default().push(ClassObject { image, bounds, difficult });
-            }
-        }
+        let mut objects = class_objects(truth);
         let numbers = numbers_in_set(truth, found)?;
         let names: BTreeSet<&str> =
             truth.classes().iter().chain(found.classes()).map(String::as_str).collect();
