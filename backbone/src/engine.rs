@@ -14,6 +14,13 @@ pub trait Engine: Send {
     /// [`Error::InputSize`] where `input` has another number of values.
     fn run(&mut self, input: &[f32]) -> Result<(), Error>;
 
+    /// As [`Engine::run`] for pixels, a byte a channel, read as values of 0 to 255: for a plan that
+    /// [takes pixels](crate::Plan::take_pixels).
+    ///
+    /// # Errors
+    /// [`Error::InputSize`] where there is another number of bytes.
+    fn run_pixels(&mut self, pixels: &[u8]) -> Result<(), Error>;
+
     /// The values of output `index` of the last run, in the order of the network's outputs; empty before
     /// the first run's end or where there is no such output.
     fn output(&self, index: usize) -> &[f32];

@@ -1,25 +1,13 @@
 //! From a network and its weights to the steps an engine runs: batch norms folded, shortcuts fused into
-//! the convolution before them, every map placed in a buffer. All engines run the same plan.
+//! the convolution before them. All engines run the same plan; where the maps lie is an engine's affair.
 
 use crate::error::Error;
 use crate::network::{Activation, BATCH_NORM_EPSILON, Conv, Kind, Network, Op, Shape, Value};
-use crate::weights::Weights;
+use crate::weights::{Normalisation, Weights};
 
-/// Where a map lies.
+/// A map by number: 0 is the input, each other one is written by one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The input that the caller gives.
-    Input,
-    /// The scratch buffer of this number, from its start.
-    Scratch(usize),
-    /// An output buffer, `offset` values from its start.
-    Output {
-        /// Which output.
-        index: usize,
-        /// Where in it.
-        offset: usize,
-    },
-}
+pub struct Map(pub usize);
 
 /// What a step computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +31,8 @@ pub enum StepKind {
 /// A shortcut: the first `channels` channels of another map, added after the activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortcut {
-    /// The other map.
-    pub place: Place,
-    /// Channels of the other map: the distance of its pixels.
-    pub stride: usize,
+    /// The other map, as high and as wide as the step's output.
+    pub map: Map,
     /// Channels added.
     pub channels: usize,
 }
@@ -59,11 +45,11 @@ pub struct Step {
     /// What is computed.
     pub kind: StepKind,
     /// The map read.
-    pub input: Place,
+    pub input: Map,
     /// Its shape.
     pub input_shape: Shape,
     /// The map written.
-    pub output: Place,
+    pub output: Map,
     /// Its shape.
     pub output_shape: Shape,
     /// What is added at the end.
@@ -89,17 +75,27 @@ impl Step {
     }
 }
 
+/// One result: maps one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// What it is called in the network.
+    pub name: &'static str,
+    /// The maps, none of them part of another output.
+    pub maps: Vec<Map>,
+}
+
 /// A network made ready for one input size.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The shape of the input: rows, columns, channels (NHWC with N = 1).
-    pub input: Shape,
-    /// The steps in order.
+    /// The shape of each map: rows, columns, channels (NHWC with N = 1). The first is the input's.
+    pub maps: Vec<Shape>,
+    /// The steps in order. Those that read the input, and no others, are of [`StepKind::Full`].
     pub steps: Vec<Step>,
-    /// Values in each scratch buffer.
-    pub scratch: Vec<usize>,
-    /// Name and number of values of each output.
-    pub outputs: Vec<(&'static str, usize)>,
+    /// The results.
+    pub outputs: Vec<Output>,
+    /// What the input is padded with, by channel: zeros, or the mean where
+    /// [`Plan::take_pixels`] folded the normalisation into the weights.
+    pub border: Vec<f32>,
 }
 
 impl Plan {
@@ -114,15 +110,17 @@ impl Plan {
         let refuse = |reason: String| Error::Network { network: network.name().to_owned(), reason };
 
         let fused = fuse(network).map_err(refuse)?;
-        let (places, scratch) = place(network, &fused, &shapes).map_err(refuse)?;
+        // Nodes that became one step leave one map: the numbers of the others are not used again.
+        let mut maps = vec![shapes[0]];
+        let mut numbers = vec![Map(0); shapes.len()];
+        for item in &fused {
+            numbers[item.result.0] = Map(maps.len());
+            maps.push(shapes[item.result.0]);
+        }
         let mut steps = Vec::with_capacity(fused.len());
         for item in &fused {
             let node = &network.nodes()[item.node.0];
-            let shortcut = item.shortcut.map(|(from, channels)| Shortcut {
-                place: places[from.0],
-                stride: shapes[from.0].channels,
-                channels,
-            });
+            let shortcut = item.shortcut.map(|(from, channels)| Shortcut { map: numbers[from.0], channels });
             let (kind, name, activation, (folded, bias)) = match &node.op {
                 Op::Conv(conv) => {
                     let kind = match conv.kind {
@@ -146,12 +144,15 @@ impl Plan {
                 }
                 Op::Input { .. } | Op::AddFirst { .. } => continue,
             };
+            if matches!(kind, StepKind::Full { .. }) != (node.input.0 == 0) {
+                return Err(refuse("3×3 over all channels is for the input, and the input for it".into()));
+            }
             steps.push(Step {
                 name,
                 kind,
-                input: places[node.input.0],
+                input: numbers[node.input.0],
                 input_shape: shapes[node.input.0],
-                output: places[item.result.0],
+                output: numbers[item.result.0],
                 output_shape: shapes[item.result.0],
                 shortcut,
                 activation,
@@ -159,11 +160,32 @@ impl Plan {
                 bias,
             });
         }
-        let outputs = network
-            .outputs()
-            .iter()
-            .map(|output| (output.name, output.parts.iter().map(|part| shapes[part.0].len()).sum()));
-        Ok(Self { input: shapes[0], steps, scratch, outputs: outputs.collect() })
+        let outputs = outputs(network, &numbers).map_err(refuse)?;
+        let border = vec![0.0; maps[0].channels];
+        Ok(Self { maps, steps, outputs, border })
+    }
+
+    /// The shape of the input: rows, columns, channels.
+    #[must_use]
+    pub fn input(&self) -> Shape {
+        self.maps[0]
+    }
+
+    /// Takes pixel values (0 to 255) for input, and no longer normalised ones: `(x - mean) / deviation`
+    /// is folded into the first convolution. Call it once.
+    pub fn take_pixels(&mut self, normalisation: &Normalisation) {
+        let Normalisation { mean, deviation } = normalisation;
+        for step in self.steps.iter_mut().filter(|step| step.input == Map(0)) {
+            let (inputs, channels) = (step.input_shape.channels, step.output_shape.channels);
+            for (i, row) in step.weights.chunks_exact_mut(channels).enumerate() {
+                let c = (i % inputs) % mean.len();
+                for (w, b) in row.iter_mut().zip(&mut step.bias) {
+                    *w /= deviation[c];
+                    *b -= *w * mean[c];
+                }
+            }
+        }
+        self.border.iter_mut().zip(mean.iter().cycle()).for_each(|(b, m)| *b = *m);
     }
 
     /// Multiply-adds of all steps.
@@ -213,55 +235,18 @@ fn fuse(network: &Network) -> Result<Vec<Fused>, String> {
     Ok(fused)
 }
 
-/// A place for every map, and the sizes of the scratch buffers: a buffer is used again as soon as the map
-/// in it has been read for the last time.
-fn place(network: &Network, fused: &[Fused], shapes: &[Shape]) -> Result<(Vec<Place>, Vec<usize>), String> {
-    let mut places = vec![Place::Input; shapes.len()];
-    for (index, output) in network.outputs().iter().enumerate() {
-        let mut offset = 0;
-        for part in &output.parts {
-            if places[part.0] != Place::Input || part.0 == 0 {
-                return Err(format!("a map is part of the output {:?} and of something else", output.name));
-            }
-            places[part.0] = Place::Output { index, offset };
-            offset += shapes[part.0].len();
-        }
-    }
-    let mut last_read = vec![0; shapes.len()];
-    let reads = |item: &Fused| {
-        let input = network.nodes()[item.node.0].input;
-        [Some(input), item.shortcut.map(|(from, _)| from)].into_iter().flatten()
-    };
-    for (time, item) in fused.iter().enumerate() {
-        reads(item).for_each(|value| last_read[value.0] = time);
-    }
-    let mut scratch: Vec<usize> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
-    for (time, item) in fused.iter().enumerate() {
-        let needed = shapes[item.result.0].len();
-        if matches!(places[item.result.0], Place::Input) {
-            // The free buffer that wastes least, or that has to grow least.
-            let best =
-                free.iter().copied().min_by_key(|&i| (scratch[i] < needed, scratch[i].abs_diff(needed)));
-            let slot = best.unwrap_or_else(|| {
-                scratch.push(0);
-                scratch.len() - 1
-            });
-            free.retain(|&i| i != slot);
-            scratch[slot] = scratch[slot].max(needed);
-            places[item.result.0] = Place::Scratch(slot);
-        } else if reads(item).any(|value| matches!(places[value.0], Place::Output { .. })) {
-            return Err("an output is computed from an output".into());
-        }
-        for value in reads(item) {
-            if let (Place::Scratch(slot), true) = (places[value.0], last_read[value.0] == time)
-                && !free.contains(&slot)
-            {
-                free.push(slot);
-            }
-        }
-    }
-    Ok((places, scratch))
+/// The results, with every map in one of them at most.
+fn outputs(network: &Network, numbers: &[Map]) -> Result<Vec<Output>, String> {
+    let mut taken = vec![false; numbers.len()];
+    taken[0] = true;
+    let outputs = network.outputs().iter().map(|output| {
+        let maps = output.parts.iter().map(|part| match std::mem::replace(&mut taken[part.0], true) {
+            true => Err(format!("a map is part of the output {:?} and of something else", output.name)),
+            false => Ok(numbers[part.0]),
+        });
+        Ok(Output { name: output.name, maps: maps.collect::<Result<_, _>>()? })
+    });
+    outputs.collect()
 }
 
 /// Weights with output channels innermost and bias, batch norm folded in: the factor

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sandglass_backbone::{Backbone, CpuEngine, Engine, InstructionSet, Plan, Weights};
+use sandglass_backbone::{Backbone, CpuEngine, CpuOptions, Engine, InstructionSet, Plan, Weights};
 
 /// The system's allocator, counting the calls of all threads.
 struct Counting;
@@ -38,7 +38,11 @@ fn no_frame_after_the_first_allocates() {
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
             for threads in [1, 3] {
                 let plan = Plan::new(&network, &weights, 65, 97).unwrap();
-                let mut engine = CpuEngine::with_instructions(plan, threads, set).unwrap();
+                let mut engine = CpuEngine::with_options(
+                    plan,
+                    CpuOptions { threads, instructions: set, ..CpuOptions::default() },
+                )
+                .unwrap();
                 let input = vec![0.5; 65 * 97 * 3];
                 engine.run(&input).unwrap();
                 let before = CALLS.load(Ordering::SeqCst);

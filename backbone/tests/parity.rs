@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor};
 use sandglass_backbone::reference::Reference;
-use sandglass_backbone::{Backbone, CpuEngine, Engine, InstructionSet, Network, Plan, Weights};
+use sandglass_backbone::{Backbone, CpuEngine, CpuOptions, Engine, InstructionSet, Network, Plan, Weights};
 
 /// A made-up picture: height × width × 3 values between -2 and 2, the same in `record_golden.py`.
 fn picture(height: usize, width: usize) -> Vec<f32> {
@@ -29,7 +29,9 @@ fn run(
 ) -> Vec<f32> {
     let plan = Plan::new(network, weights, size.0, size.1).unwrap();
     assert_eq!(plan.multiply_adds(), network.multiply_adds(size.0, size.1).unwrap());
-    let mut engine = CpuEngine::with_instructions(plan, threads, set).unwrap();
+    let mut engine =
+        CpuEngine::with_options(plan, CpuOptions { threads, instructions: set, ..CpuOptions::default() })
+            .unwrap();
     // Twice: the second run meets used buffers.
     engine.run(&vec![1.0; size.0 * size.1 * 3]).unwrap();
     engine.run(&picture(size.0, size.1)).unwrap();

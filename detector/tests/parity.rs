@@ -5,7 +5,7 @@
 
 use candle_core::{Device, Tensor};
 use sandglass_backbone::reference::Reference;
-use sandglass_backbone::{Backbone, CpuEngine, Engine, InstructionSet, Plan, Weights};
+use sandglass_backbone::{Backbone, CpuEngine, CpuOptions, Engine, InstructionSet, Plan, Weights};
 use sandglass_detector::heads::{INPUT_SIZE, ssdlite};
 
 /// As in the recording: height × width × 3 values between -2 and 2.
@@ -33,7 +33,11 @@ fn every_detector_agrees_with_candle_at_an_odd_size() {
         let expected = reference.forward_all(&input).unwrap();
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
             let plan = Plan::new(&network, &weights, height, width).unwrap();
-            let mut engine = CpuEngine::with_instructions(plan, 2, set).unwrap();
+            let mut engine = CpuEngine::with_options(
+                plan,
+                CpuOptions { threads: 2, instructions: set, ..CpuOptions::default() },
+            )
+            .unwrap();
             engine.run(&picture(height, width)).unwrap();
             for (index, expected) in expected.iter().enumerate() {
                 let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
@@ -52,7 +56,7 @@ fn every_detector_agrees_with_pytorch() {
     for (name, recorded) in golden {
         let network = ssdlite(&name.parse().unwrap(), 21);
         let plan = Plan::new(&network, &Weights::untrained(&network), INPUT_SIZE, INPUT_SIZE).unwrap();
-        let mut engine = CpuEngine::with_instructions(plan, 2, InstructionSet::best()).unwrap();
+        let mut engine = CpuEngine::new(plan, 2).unwrap();
         engine.run(&picture(INPUT_SIZE, INPUT_SIZE)).unwrap();
         for (index, (output, step)) in [("class_logits", 1009), ("box_deltas", 197)].into_iter().enumerate() {
             let expected: Vec<f32> =

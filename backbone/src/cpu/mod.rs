@@ -1,55 +1,87 @@
-//! The CPU engine: runs a plan step by step, NHWC, in f32, on as many threads as it is given.
+//! The CPU engine: runs a plan in `f32`, NHWC, on as many threads as it is given, streaming the blocks
+//! ([`chains`]) so that their wide maps stay in the cache.
 //!
 //! Each kernel is written once over [`simd::Simd`] and compiled for every instruction set; which one runs
-//! is chosen when the engine is made. The scalar twin is always compiled and is the oracle in tests.
+//! is chosen when the engine is made. The scalar twin is always compiled and is the oracle in tests, and so
+//! is the plain way, step by step.
+
+#![expect(unsafe_code, reason = "the kernels are called with rows of shared maps")]
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::plan::{Place, Plan, Step, StepKind};
+use crate::network::Shape;
+use crate::plan::{Plan, StepKind};
 
+mod chains;
 mod depthwise;
 mod mean;
+mod memory;
 mod packing;
 mod pointwise;
 mod simd;
 mod stem;
 mod threads;
 
-use packing::Packed;
+use chains::{Chain, MOST_STEPS};
+use memory::{Buffer, Rows};
+use packing::Prepared;
 pub use simd::InstructionSet;
-use simd::Simd;
+use simd::{Simd, Work};
+use stem::{Input, Padded};
 use threads::Pool;
 
-/// Steps with fewer multiply-adds than this run on the calling thread alone: waking the others would take
-/// longer.
-const WORTH_SHARING: usize = 100_000;
+/// How a [`CpuEngine`] works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuOptions {
+    /// Threads that work on one input; 0 for one a processor.
+    pub threads: usize,
+    /// The instruction set; one that this processor lacks is replaced by the scalar code.
+    pub instructions: InstructionSet,
+    /// Whether blocks are streamed. Without it every step is run by itself: slower, and the oracle of tests.
+    pub streamed: bool,
+}
+
+impl Default for CpuOptions {
+    fn default() -> Self {
+        Self { threads: 0, instructions: InstructionSet::best(), streamed: true }
+    }
+}
 
 /// A plan made ready for this machine's processor.
 pub struct CpuEngine {
-    instructions: InstructionSet,
     pool: Pool,
-    steps: Vec<PreparedStep>,
-    input_len: usize,
-    scratch: Vec<Vec<f32>>,
-    outputs: Vec<Vec<f32>>,
+    model: Model,
+    /// The maps that are whole, and the outputs.
+    memory: Buffer,
+    outputs: Vec<Range<usize>>,
+    /// Of each thread, the stem's rows and the windows of a chain.
+    windows: Vec<Buffer>,
+}
+
+/// All that does not change from one input to the next, but for the progress of the threads.
+struct Model {
+    instructions: InstructionSet,
+    steps: Vec<Prepared>,
+    chains: Vec<Chain>,
+    progress: Vec<Progress>,
+    /// The maps that are whole, with their channels.
+    maps: Vec<Option<(Rows, usize)>>,
+    input: Shape,
+    border: Vec<f32>,
     /// As many zeros as the widest row of a depthwise input: the row above and below the picture.
     zeros: Vec<f32>,
 }
 
-/// A step with its weights packed for the instruction set.
-struct PreparedStep {
-    step: Step,
-    packed: Packed,
-}
-
-/// What a kernel needs to know of one call.
-struct Call<'a> {
-    step: &'a Step,
-    packed: &'a Packed,
-    input: &'a [f32],
-    /// The map whose first channels are added; empty where the step has no shortcut.
-    shortcut: &'a [f32],
-    zeros: &'a [f32],
+/// How far a chain has come.
+#[derive(Default)]
+struct Progress {
+    /// Pieces that a thread has taken.
+    taken: AtomicUsize,
+    /// Pieces that are computed.
+    done: AtomicUsize,
 }
 
 impl CpuEngine {
@@ -58,37 +90,44 @@ impl CpuEngine {
     /// # Errors
     /// [`Error::Thread`] where the system refuses a thread.
     pub fn new(plan: Plan, threads: usize) -> Result<Self, Error> {
-        Self::with_instructions(plan, threads, InstructionSet::best())
+        Self::with_options(plan, CpuOptions { threads, ..CpuOptions::default() })
     }
 
-    /// As [`CpuEngine::new`] for a given instruction set; one that this processor lacks is replaced by
-    /// the scalar code.
+    /// As [`CpuEngine::new`], every option given.
     ///
     /// # Errors
     /// [`Error::Thread`] where the system refuses a thread.
-    pub fn with_instructions(
-        plan: Plan,
-        threads: usize,
-        instructions: InstructionSet,
-    ) -> Result<Self, Error> {
-        let instructions = if instructions.is_available() { instructions } else { InstructionSet::Scalar };
-        let pool = Pool::new(threads).map_err(Error::Thread)?;
+    pub fn with_options(plan: Plan, options: CpuOptions) -> Result<Self, Error> {
+        let instructions = match options.instructions {
+            set if set.is_available() => set,
+            _ => InstructionSet::Scalar,
+        };
+        let pool = Pool::new(options.threads).map_err(Error::Thread)?;
+        let chains = chains::chains(&plan, pool.threads(), options.streamed);
+        let layout = chains::layout(&plan, &chains);
         let widest = plan.steps.iter().filter(|s| matches!(s.kind, StepKind::Depthwise { .. }));
         let widest = widest.map(|s| s.input_shape.width * s.input_shape.channels).max().unwrap_or(0);
-        let prepare = |mut step: Step| {
-            let packed = Packed::new(&step, instructions);
-            step.weights = Vec::new();
-            PreparedStep { step, packed }
+        let memory = Buffer::new(layout.len);
+        let rows = |(shape, home): (&Shape, &Option<usize>)| {
+            // SAFETY: the layout has given the map its place inside the memory, which lives as long as the
+            // engine.
+            let rows = unsafe {
+                Rows::new(memory.as_ptr().add((*home)?), shape.width * shape.channels, shape.height)
+            };
+            Some((rows, shape.channels))
         };
-        Ok(Self {
+        let model = Model {
             instructions,
-            pool,
-            input_len: plan.input.len(),
-            steps: plan.steps.into_iter().map(prepare).collect(),
-            scratch: plan.scratch.iter().map(|&len| vec![0.0; len]).collect(),
-            outputs: plan.outputs.iter().map(|&(_, len)| vec![0.0; len]).collect(),
+            input: plan.input(),
+            maps: plan.maps.iter().zip(&layout.homes).map(rows).collect(),
+            border: plan.border,
+            steps: plan.steps.into_iter().map(|step| Prepared::new(step, instructions)).collect(),
+            progress: chains.iter().map(|_| Progress::default()).collect(),
+            chains,
             zeros: vec![0.0; widest],
-        })
+        };
+        let windows = (0..pool.threads()).map(|_| Buffer::new(layout.thread_len)).collect();
+        Ok(Self { pool, model, memory, outputs: layout.outputs, windows })
     }
 
     /// Threads that work on one input.
@@ -100,86 +139,22 @@ impl CpuEngine {
     /// The instruction set in use.
     #[must_use]
     pub fn instructions(&self) -> InstructionSet {
-        self.instructions
+        self.model.instructions
     }
 
-    fn run_step(&mut self, index: usize, input: &[f32]) {
-        let step = &self.steps[index].step;
-        // The buffer that is written is taken out while the others are read.
-        let (mut buffer, offset) = match step.output {
-            Place::Scratch(slot) => (std::mem::take(&mut self.scratch[slot]), 0),
-            Place::Output { index, offset } => (std::mem::take(&mut self.outputs[index]), offset),
-            Place::Input => return,
-        };
-        let read = |place: Place, len: usize| match place {
-            Place::Input => &input[..len],
-            Place::Scratch(slot) => &self.scratch[slot][..len],
-            Place::Output { index, offset } => &self.outputs[index][offset..][..len],
-        };
-        let call = Call {
-            step,
-            packed: &self.steps[index].packed,
-            input: read(step.input, step.input_shape.len()),
-            shortcut: match &step.shortcut {
-                Some(s) => read(s.place, step.output_shape.pixels() * s.stride),
-                None => &[],
-            },
-            zeros: &self.zeros,
-        };
-        let output = &mut buffer[offset..][..step.output_shape.len()];
-        self.instructions.run(Kernel { call, output, pool: &self.pool });
-        match step.output {
-            Place::Scratch(slot) => self.scratch[slot] = buffer,
-            Place::Output { index, .. } => self.outputs[index] = buffer,
-            Place::Input => {}
+    fn run_input(&mut self, input: Input<'_>) -> Result<(), Error> {
+        let (got, expected) = (input.len(), self.model.input.len());
+        if got != expected {
+            return Err(Error::InputSize { got, expected });
         }
-    }
-}
-
-/// One step as work for whatever instruction set is in use.
-struct Kernel<'a> {
-    call: Call<'a>,
-    output: &'a mut [f32],
-    pool: &'a Pool,
-}
-
-impl simd::Work for Kernel<'_> {
-    fn run<S: Simd>(self, simd: S) {
-        let Self { call, output, pool } = self;
-        let shape = call.step.output_shape;
-        // Whole rows go to a thread; a 1×1 convolution sees one long row of pixels and is cut anywhere.
-        let (unit, units, least) = match call.step.kind {
-            StepKind::Pointwise => (shape.channels, shape.pixels(), pointwise::MOST_ROWS),
-            StepKind::GlobalMean => (shape.channels, 1, 1),
-            StepKind::Full { .. } | StepKind::Depthwise { .. } => {
-                (shape.width * shape.channels, shape.height, 1)
+        self.model.progress.fill_with(Progress::default);
+        let (model, windows) = (&self.model, &self.windows);
+        self.pool.everywhere(&|thread, failed| {
+            if let Some(window) = windows.get(thread) {
+                model.work(input, window.as_ptr(), failed);
             }
-        };
-        let pieces = if call.step.multiply_adds() < WORTH_SHARING { 1 } else { pool.pieces() };
-        let per_piece = units.div_ceil(pieces).next_multiple_of(least);
-        pool.for_each_chunk(output, per_piece * unit, &|index, chunk| {
-            simd.vectorize(Piece { call: &call, first: index * per_piece, output: chunk });
         });
-    }
-}
-
-/// What one thread does of a step: the rows or pixels from `first` on.
-struct Piece<'a, 'b> {
-    call: &'a Call<'a>,
-    first: usize,
-    output: &'b mut [f32],
-}
-
-impl simd::Work for Piece<'_, '_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { call, first, output } = self;
-        match call.step.kind {
-            StepKind::Pointwise => pointwise::run(simd, call, first, output),
-            StepKind::Depthwise { stride } => depthwise::run(simd, call, stride, first, output),
-            StepKind::Full { stride } => stem::run(simd, call, stride, first, output),
-            StepKind::GlobalMean => mean::run(call, output),
-        }
+        Ok(())
     }
 }
 
@@ -187,18 +162,138 @@ impl Engine for CpuEngine {
     fn describe(&self) -> String {
         let threads = self.threads();
         let s = if threads == 1 { "" } else { "s" };
-        format!("CPU, {}, {threads} thread{s}", self.instructions)
+        format!("CPU, {}, {threads} thread{s}", self.model.instructions)
     }
 
     fn run(&mut self, input: &[f32]) -> Result<(), Error> {
-        if input.len() != self.input_len {
-            return Err(Error::InputSize { got: input.len(), expected: self.input_len });
-        }
-        (0..self.steps.len()).for_each(|index| self.run_step(index, input));
-        Ok(())
+        self.run_input(Input::Values(input))
+    }
+
+    fn run_pixels(&mut self, pixels: &[u8]) -> Result<(), Error> {
+        self.run_input(Input::Pixels(pixels))
     }
 
     fn output(&self, index: usize) -> &[f32] {
-        self.outputs.get(index).map_or(&[], Vec::as_slice)
+        // SAFETY: the memory is written during a run alone, for which the engine is borrowed mutably.
+        let values = unsafe { self.memory.as_slice() };
+        self.outputs.get(index).and_then(|range| values.get(range.clone())).unwrap_or(&[])
+    }
+}
+
+impl Model {
+    /// What one thread does for an input: pieces of the chains in their order, each chain begun when the one
+    /// before it is done. `window` is the thread's own memory.
+    fn work(&self, input: Input<'_>, window: *mut f32, failed: &dyn Fn() -> bool) {
+        for (index, (chain, progress)) in self.chains.iter().zip(&self.progress).enumerate() {
+            if let Some(before) = index.checked_sub(1) {
+                let pieces = self.chains[before].pieces;
+                let done = &self.progress[before].done;
+                if !threads::wait_for(&|| done.load(Ordering::Acquire) == pieces, failed) {
+                    return;
+                }
+            }
+            loop {
+                let piece = progress.taken.fetch_add(1, Ordering::Relaxed);
+                if piece >= chain.pieces {
+                    break;
+                }
+                self.instructions.run(Piece { model: self, chain, piece, input, window });
+                progress.done.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+}
+
+/// Some rows of the last step of a chain, and all that has to be computed for them.
+struct Piece<'a> {
+    model: &'a Model,
+    chain: &'a Chain,
+    piece: usize,
+    input: Input<'a>,
+    window: *mut f32,
+}
+
+impl Work for Piece<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { model, chain, piece, input, window } = self;
+        let steps = &model.steps[chain.steps.clone()];
+        let height = steps.last().map_or(0, |last| last.step.output_shape.height);
+        let rows = height * piece / chain.pieces..height * (piece + 1) / chain.pieces;
+        // SAFETY: the stem's rows are at the beginning of the thread's memory.
+        let mut padded = unsafe { Padded::new(input, model.input, &model.border, window) };
+        // The next row of each step, and the one at which to stop for this strip.
+        let (mut next, mut ends) = ([0; MOST_STEPS], [0; MOST_STEPS]);
+        let mut first = rows.start;
+        for (next, prepared) in next.iter_mut().zip(steps).take(steps.len()).rev() {
+            *next = first;
+            first = chains::begin(&prepared.step, first);
+        }
+        let mut strip = rows.start;
+        while strip < rows.end {
+            strip = (strip + chain.strip).min(rows.end);
+            let mut end = strip;
+            for (e, prepared) in ends.iter_mut().zip(steps).take(steps.len()).rev() {
+                *e = end;
+                end = chains::reach(&prepared.step, end);
+            }
+            let mut above = None;
+            for (i, prepared) in steps.iter().enumerate() {
+                let shape = prepared.step.output_shape;
+                let output = match chain.windows.get(i) {
+                    // SAFETY: the chain's windows are inside the thread's memory.
+                    Some(&(start, kept)) => {
+                        Some(unsafe { Rows::new(window.add(start), shape.width * shape.channels, kept) })
+                    }
+                    None => model.maps[prepared.step.output.0].map(|map| map.0),
+                };
+                let call = Call {
+                    prepared,
+                    input: above.or(model.maps[prepared.step.input.0].map(|map| map.0)),
+                    output,
+                    rows: next[i]..ends[i],
+                };
+                // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one
+                // piece are one thread's.
+                unsafe { call.run(simd, model, &mut padded) };
+                next[i] = ends[i];
+                above = output;
+            }
+        }
+    }
+}
+
+/// Some rows of one step.
+struct Call<'a> {
+    prepared: &'a Prepared,
+    input: Option<Rows>,
+    output: Option<Rows>,
+    rows: Range<usize>,
+}
+
+impl Call<'_> {
+    /// # Safety
+    /// As the kernels ask.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self, simd: S, model: &Model, padded: &mut Padded<'_>) {
+        let Self { prepared, input, output, rows } = self;
+        let shortcut = prepared.step.shortcut.as_ref().and_then(|shortcut| model.maps[shortcut.map.0]);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match (prepared.step.kind, input, output) {
+                (StepKind::Full { stride }, _, Some(output)) => {
+                    stem::run(simd, prepared, stride, padded, output, rows);
+                }
+                (StepKind::Pointwise, Some(input), Some(output)) => {
+                    pointwise::run(simd, prepared, input, output, shortcut, rows);
+                }
+                (StepKind::Depthwise { stride }, Some(input), Some(output)) => {
+                    depthwise::run(simd, prepared, stride, (input, &model.zeros), output, shortcut, rows);
+                }
+                (StepKind::GlobalMean, Some(input), Some(output)) => mean::run(prepared, input, output),
+                // The plan gives every map that is read a place.
+                _ => debug_assert!(false, "{} has no place", prepared.step.name),
+            }
+        }
     }
 }

@@ -1,213 +1,223 @@
-//! 1×1 convolution: for each pixel `out[o] = activation(Σ_i in[i] × weight[i][o] + bias[o]) + shortcut[o]`.
+//! 1×1 convolution: for each pixel `out[o] = clamp(Σ_i in[i] × weight[i][o] + bias[o]) + shortcut[o]`.
 //!
 //! ```text
-//! for each block of pixels whose input fits a part of L2          keeps the input near
-//!   for each panel of two vectors of output channels              the panel's weights stay in L1/L2
-//!     for each tile of TILE_ROWS pixels in the block
-//!       sums in registers = bias
-//!       for each input channel i                                  two loads, TILE_ROWS broadcasts,
-//!         for each pixel r: sums[r] += in[r][i] × weight[i]       2 × TILE_ROWS multiply-adds
-//!       activation, shortcut, store
+//! for each panel of one to three vectors of output channels     the panel's weights stay in L1 or L2
+//!   for each tile of up to ROWS pixels                          as even as can be
+//!     sums in registers = bias
+//!     for each input channel i
+//!       for each pixel r: sums[r] += in[r][i] × weight[i]       loads: VECTORS + ROWS, multiply-adds: × of both
+//!     clamp, store
+//! add the shortcut
 //! ```
 //!
-//! 1. The tile is as large as the registers allow (6 × 16 in AVX2, 12 × 32 in AVX-512), so that the two
-//!    multiply-add units, not the loads, are the limit.
-//! 2. The weights are packed once ([`super::packing`]); the input is not: with NHWC a pixel's channels
-//!    lie together, and rows of a tile are read as so many streams.
-//! 3. Bias, activation and shortcut are applied while the sums are still in registers.
+//! 1. The tile fills the registers (9 × 48 values with AVX-512, 6 × 16 with AVX2), so that the multiply-add
+//!    units, not the loads, are the limit.
+//! 2. Rows and vectors of a tile are constants: every shape is a function of its own without a branch in it,
+//!    and the sums never leave the registers.
+//! 3. The weights are packed once ([`super::packing`]); the input is not: with NHWC a pixel's channels
+//!    lie together, and the pixels of a tile are read as so many streams.
+//! 4. A panel that is wider than the channels left goes through a small buffer on the stack.
 //!
-//! Safe because every pointer is taken from a slice at an index that is checked once a tile.
+//! Safe because the pointers come from maps and weights whose sizes the plan fixed; the caller vouches for
+//! the rows.
 
 #![expect(unsafe_code, reason = "the inner loop reads without checking each index")]
 
-use super::Call;
-use super::simd::{MOST_LANES, Simd};
-use crate::network::Activation;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
-/// The most rows of a tile of any instruction set: work is best cut at multiples of it.
-pub(super) const MOST_ROWS: usize = 12;
+use super::memory::Rows;
+use super::packing::{Prepared, even, panels};
+use super::simd::{MOST_LANES, Simd, Work};
 
-/// Bytes of input that a block of pixels may have: a part of the smallest L2 in use (256 KiB).
-const BLOCK_BYTES: usize = 128 * 1024;
+/// Vectors in the widest panel of any instruction set.
+pub(super) const MOST_VECTORS: usize = 3;
+/// Pixels in the highest tile of any instruction set.
+const MOST_ROWS: usize = 14;
 
-/// Computes the pixels from `first` on into `output`, as many as fit.
+/// Computes some rows of a map.
+///
+/// # Safety
+/// The rows of `output`, those of `input` that they need and those of `shortcut`, where the step has one,
+/// must be in memory, and nobody else may write to them.
 #[inline(always)]
-pub(super) fn run<S: Simd>(simd: S, call: &Call, first: usize, output: &mut [f32]) {
-    let depth = call.step.input_shape.channels;
-    let channels = call.step.output_shape.channels;
-    let pixels = output.len() / channels;
-    let input = &call.input[first * depth..][..pixels * depth];
-    let tail = Tail::new(call, first);
-    let block = (BLOCK_BYTES / (depth * size_of::<f32>())).max(MOST_ROWS).next_multiple_of(MOST_ROWS);
-    for start in (0..pixels).step_by(block) {
-        let count = block.min(pixels - start);
-        let input = &input[start * depth..][..count * depth];
-        let output = &mut output[start * channels..][..count * channels];
-        gemm(simd, input, depth, call.packed, &tail.at_row(start), output);
-    }
-}
-
-/// What happens to the sums before they are stored.
-#[derive(Clone, Copy)]
-pub(super) struct Tail<'a> {
-    activation: Activation,
-    /// The other map from the first pixel on.
-    shortcut: &'a [f32],
-    /// Distance of its pixels.
-    stride: usize,
-    /// Channels of it that are added.
-    shared: usize,
-}
-
-impl<'a> Tail<'a> {
-    /// The tail of the pixels from `first` on.
-    #[inline(always)]
-    pub(super) fn new(call: &Call<'a>, first: usize) -> Self {
-        let activation = call.step.activation;
-        match &call.step.shortcut {
-            Some(s) => Self {
-                activation,
-                shortcut: &call.shortcut[first * s.stride..],
-                stride: s.stride,
-                shared: s.channels,
-            },
-            None => Self { activation, shortcut: &[], stride: 0, shared: 0 },
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn at_row(&self, row: usize) -> Self {
-        Self { shortcut: self.shortcut.get(row * self.stride..).unwrap_or(&[]), ..*self }
-    }
-}
-
-/// `output[r] = tail(input[r] × weights + bias)` for all rows, panel by panel.
-#[inline(always)]
-pub(super) fn gemm<S: Simd>(
+pub(super) unsafe fn run<S: Simd>(
     simd: S,
-    input: &[f32],
-    depth: usize,
-    packed: &super::Packed,
-    tail: &Tail,
-    output: &mut [f32],
+    prepared: &Prepared,
+    input: Rows,
+    output: Rows,
+    shortcut: Option<(Rows, usize)>,
+    rows: Range<usize>,
 ) {
-    let rows = input.len() / depth;
-    let channels = output.len() / rows.max(1);
-    let panel = 2 * S::LANES;
-    for (p, weights) in packed.weights.chunks_exact(depth * panel).enumerate() {
-        let channel = p * panel;
-        let bias = &packed.bias[channel..][..panel];
-        let mut row = 0;
-        while row < rows {
-            let input = &input[row * depth..];
-            let tail = tail.at_row(row);
-            let mut tile = Tile {
-                input,
-                depth,
-                weights,
-                bias,
-                tail,
-                channel,
-                channels,
-                output: &mut output[row * channels..],
-            };
-            row += match rows - row {
-                n if n >= 12 && S::TILE_ROWS >= 12 => tile.run::<S, 12>(simd),
-                n if n >= 6 && S::TILE_ROWS >= 6 => tile.run::<S, 6>(simd),
-                n if n >= 4 => tile.run::<S, 4>(simd),
-                n if n >= 2 => tile.run::<S, 2>(simd),
-                _ => tile.run::<S, 1>(simd),
-            };
+    let step = &prepared.step;
+    let (depth, channels, width) =
+        (step.input_shape.channels, step.output_shape.channels, step.output_shape.width);
+    let mut y = rows.start;
+    while y < rows.end {
+        let count = input.run(y).min(output.run(y)).min(rows.end - y);
+        let source = Source { segments: [input.row(y).cast_const(); 3], parts: 1, depth, step: depth };
+        // SAFETY: `count` rows follow each other in both maps.
+        unsafe { product(simd, prepared, source, output.row(y), count * width) };
+        y += count;
+    }
+    if let Some((other, stride)) = shortcut {
+        let shared = step.shortcut.as_ref().map_or(0, |s| s.channels);
+        for y in rows {
+            for x in 0..width {
+                // SAFETY: the pixel is inside both rows, which are different maps.
+                unsafe {
+                    let from = std::slice::from_raw_parts(other.row(y).add(x * stride), shared);
+                    let to = std::slice::from_raw_parts_mut(output.row(y).add(x * channels), shared);
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                }
+            }
         }
     }
 }
 
-/// A few rows by one panel.
-struct Tile<'a, 'b> {
-    /// From the first row on.
-    input: &'a [f32],
-    depth: usize,
-    /// `depth` × panel.
-    weights: &'a [f32],
-    bias: &'a [f32],
-    tail: Tail<'a>,
-    /// First output channel of the panel.
-    channel: usize,
-    /// All output channels: the distance of the output's rows.
+/// Where a product reads: a pixel is `parts` runs of `depth` values, and the next pixel's lie `step`
+/// values on in each.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    pub(super) segments: [*const f32; 3],
+    pub(super) parts: usize,
+    pub(super) depth: usize,
+    pub(super) step: usize,
+}
+
+/// `output[p] = clamp(input[p] × weights + bias)` for `pixels` pixels that follow each other.
+///
+/// # Safety
+/// So many pixels must be readable at `source`, and writable at `output`.
+#[inline(always)]
+pub(super) unsafe fn product<S: Simd>(
+    simd: S,
+    prepared: &Prepared,
+    source: Source,
+    output: *mut f32,
+    pixels: usize,
+) {
+    let channels = prepared.step.output_shape.channels;
+    let mut weights = prepared.weights.as_slice();
+    for (channel, width) in panels(channels, S::LANES, S::widest()) {
+        let vectors = width / S::LANES;
+        let (packed, rest) = weights.split_at((source.parts * source.depth + 1) * width);
+        weights = rest;
+        let most = S::TILE_ROWS[vectors - 1];
+        let count = pixels.div_ceil(most);
+        // Tiles of one height come first, those of one row less after them.
+        let (height, higher) = match even(pixels, most).next() {
+            Some((_, height)) => (height, count - (height * count - pixels)),
+            None => continue,
+        };
+        for (height, first, tiles) in [(height, 0, higher), (height - 1, higher * height, count - higher)] {
+            if tiles == 0 || height == 0 {
+                continue;
+            }
+            // SAFETY: the pixels from `first` on are among those the caller vouches for.
+            let tiles = unsafe {
+                Tiles {
+                    source: Source {
+                        segments: source.segments.map(|s| s.wrapping_add(first * source.step)),
+                        ..source
+                    },
+                    weights: packed.as_ptr(),
+                    limits: prepared.limits,
+                    output: output.add(first * channels + channel),
+                    channels,
+                    filled: width.min(channels - channel),
+                    tiles,
+                }
+            };
+            tiles.dispatch(simd, vectors, height);
+        }
+    }
+}
+
+/// Tiles of one shape, one below the other.
+#[derive(Clone, Copy)]
+struct Tiles {
+    source: Source,
+    /// The panel: a row of weights for each value of a pixel, then the biases.
+    weights: *const f32,
+    limits: (f32, f32),
+    /// The first pixel's first channel of this panel.
+    output: *mut f32,
+    /// Distance of output pixels.
     channels: usize,
-    /// From the first row on.
-    output: &'b mut [f32],
+    /// Channels of the panel that there are.
+    filled: usize,
+    tiles: usize,
 }
 
-impl Tile<'_, '_> {
-    /// Computes `ROWS` rows, and returns their number.
-    #[inline(always)]
-    fn run<S: Simd, const ROWS: usize>(&mut self, simd: S) -> usize {
-        let panel = 2 * S::LANES;
-        assert!(self.input.len() >= ROWS * self.depth);
-        assert!(self.weights.len() >= self.depth * panel && self.bias.len() >= panel);
-        let (input, weights, bias) = (self.input.as_ptr(), self.weights.as_ptr(), self.bias.as_ptr());
-        // SAFETY: `bias` has two vectors, see above.
-        let bias = unsafe { [simd.load(bias), simd.load(bias.add(S::LANES))] };
-        let mut sums = [bias; ROWS];
-        for i in 0..self.depth {
-            // SAFETY: `i` is below `depth`, and there are `depth` panels of two vectors, see above.
-            let w = unsafe {
-                let at = weights.add(i * panel);
-                [simd.load(at), simd.load(at.add(S::LANES))]
-            };
-            for (r, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: `r` is below ROWS and `i` below `depth`, and there are ROWS × depth values.
-                let x = simd.splat(unsafe { *input.add(r * self.depth + i) });
-                sum[0] = simd.mul_add(x, w[0], sum[0]);
-                sum[1] = simd.mul_add(x, w[1], sum[1]);
-            }
-        }
-        if self.tail.activation == Activation::Relu6 {
-            let (low, high) = (simd.splat(0.0), simd.splat(6.0));
-            for sum in &mut sums {
-                *sum = sum.map(|s| simd.clamp(s, low, high));
-            }
-        }
-        self.store(simd, &sums);
-        ROWS
-    }
+/// Tiles whose shape is known to the compiler.
+struct Shaped<const VECTORS: usize, const ROWS: usize>(Tiles);
 
-    /// Adds the shortcut and writes the rows.
+impl Tiles {
     #[inline(always)]
-    fn store<S: Simd>(&mut self, simd: S, sums: &[[S::Vector; 2]]) {
-        let panel = 2 * S::LANES;
-        let shared = self.tail.shared.saturating_sub(self.channel).min(panel);
-        let whole = self.channel + panel <= self.channels && (shared == 0 || shared == panel);
-        for (r, sum) in sums.iter().enumerate() {
-            let start = r * self.channels + self.channel;
-            let count = panel.min(self.channels - self.channel);
-            let output = &mut self.output[start..][..count];
-            let shortcut = match shared {
-                0 => &[],
-                _ => &self.tail.shortcut[r * self.tail.stride + self.channel..][..shared],
+    fn dispatch<S: Simd>(self, simd: S, vectors: usize, rows: usize) {
+        macro_rules! shapes {
+            ($($vectors:literal: $($rows:literal)*;)*) => {
+                match (vectors, rows) {
+                    $($(($vectors, $rows) => simd.vectorize(Shaped::<$vectors, $rows>(self)),)*)*
+                    _ => debug_assert!(false, "a tile of {vectors} × {rows}"),
+                }
             };
-            if whole {
-                for (half, &value) in sum.iter().enumerate() {
-                    let at = half * S::LANES;
-                    // SAFETY: `output` has a panel of two vectors, and so has the shortcut, or none.
-                    unsafe {
-                        let value = match shared {
-                            0 => value,
-                            _ => simd.add(value, simd.load(shortcut.as_ptr().add(at))),
-                        };
-                        simd.store(output.as_mut_ptr().add(at), value);
+        }
+        shapes! {
+            1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
+            2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
+            3: 1 2 3 4 5 6 7 8 9;
+        }
+    }
+}
+
+impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if VECTORS > S::widest() || ROWS > S::TILE_ROWS[VECTORS - 1] {
+            return; // Never asked for; nothing is compiled.
+        }
+        let Self(Tiles { mut source, weights, limits, mut output, channels, filled, tiles }) = self;
+        let width = VECTORS * S::LANES;
+        let (low, high) = (simd.splat(limits.0), simd.splat(limits.1));
+        let mut spilled = MaybeUninit::<[f32; MOST_ROWS * MOST_VECTORS * MOST_LANES]>::uninit();
+        let spilled: *mut f32 = spilled.as_mut_ptr().cast();
+        for _ in 0..tiles {
+            // SAFETY: the caller of `product` vouches for the pixels; the panel has a row of `width` weights
+            // for each of their values and one of biases; `spilled` holds a tile of any shape.
+            unsafe {
+                let mut at = weights;
+                let bias = weights.add(source.parts * source.depth * width);
+                let mut sums: [[S::Vector; VECTORS]; ROWS] =
+                    [std::array::from_fn(|v| simd.load(bias.add(v * S::LANES))); ROWS];
+                for segment in source.segments.iter().take(source.parts) {
+                    for i in 0..source.depth {
+                        let w: [S::Vector; VECTORS] =
+                            std::array::from_fn(|v| simd.load(at.add(v * S::LANES)));
+                        at = at.add(width);
+                        for r in 0..ROWS {
+                            let x = simd.splat(*segment.add(r * source.step + i));
+                            for v in 0..VECTORS {
+                                sums[r][v] = simd.mul_add(x, w[v], sums[r][v]);
+                            }
+                        }
                     }
                 }
-            } else {
-                let mut values = [0.0; 2 * MOST_LANES];
-                // SAFETY: `values` has room for two vectors of any instruction set.
-                unsafe {
-                    simd.store(values.as_mut_ptr(), sum[0]);
-                    simd.store(values.as_mut_ptr().add(S::LANES), sum[1]);
+                let (to, step) = if filled == width { (output, channels) } else { (spilled, width) };
+                for r in 0..ROWS {
+                    for v in 0..VECTORS {
+                        simd.store(to.add(r * step + v * S::LANES), simd.clamp(sums[r][v], low, high));
+                    }
                 }
-                values.iter_mut().zip(shortcut).for_each(|(v, s)| *v += s);
-                output.copy_from_slice(&values[..count]);
+                if filled != width {
+                    for r in 0..ROWS {
+                        let from = spilled.cast_const().add(r * width);
+                        std::ptr::copy_nonoverlapping(from, output.add(r * channels), filled);
+                    }
+                }
+                output = output.wrapping_add(ROWS * channels);
+                source.segments = source.segments.map(|s| s.wrapping_add(ROWS * source.step));
             }
         }
     }

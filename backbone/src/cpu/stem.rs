@@ -1,42 +1,115 @@
-//! The stem: a full 3×3 convolution over the three channels of a picture, padded by one pixel.
+//! The stem: a full 3×3 convolution over the channels of the input, padded by one pixel.
 //!
-//! A few output pixels at a time, the 27 values that each reads are laid side by side; the rest is the
-//! tile of a 1×1 convolution of depth 27.
+//! 1. Input rows are copied, padded left and right, to a window of three rows; pixels of one byte a channel
+//!    become `f32` on the way, so that a picture needs no pass of its own.
+//! 2. The nine values (3 pixels of 3 channels) that an output pixel reads in a row lie together, and those of
+//!    the next pixel `stride` pixels on: with three such runs the rest is the product of a 1×1 convolution.
 
-use super::Call;
-use super::pointwise::{self, Tail};
+#![expect(unsafe_code, reason = "rows are written through pointers, as all kernels do")]
+
+use std::ops::Range;
+
+use super::memory::Rows;
+use super::packing::Prepared;
+use super::pointwise::{Source, product};
 use super::simd::Simd;
+use crate::network::Shape;
 
-/// Pixels gathered at a time: a multiple of every tile's rows.
-const GATHERED: usize = 12;
-/// Values that an output pixel reads: 3 rows, 3 columns, R, G and B.
-const DEPTH: usize = 27;
+/// Rows of input kept.
+pub(super) const KEPT: usize = 3;
 
-/// Computes the rows from `first` on into `output`, as many as fit.
+/// What the caller gave.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    /// Values.
+    Values(&'a [f32]),
+    /// Pixels, a byte a channel.
+    Pixels(&'a [u8]),
+}
+
+impl Input<'_> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Pixels(pixels) => pixels.len(),
+        }
+    }
+}
+
+/// The window over the padded input.
+pub(super) struct Padded<'a> {
+    input: Input<'a>,
+    /// What it is padded with, by channel.
+    border: &'a [f32],
+    /// [`KEPT`] rows, two pixels wider than the input.
+    rows: Rows,
+    /// The next row to fill, counted from the one above the picture.
+    next: usize,
+}
+
+/// Computes the rows of the output.
+///
+/// # Safety
+/// The rows of `output` must be in memory, and nobody else may write to them or to the window.
 #[inline(always)]
-pub(super) fn run<S: Simd>(simd: S, call: &Call, stride: usize, first: usize, output: &mut [f32]) {
-    let input = call.step.input_shape;
-    let shape = call.step.output_shape;
-    let mut gathered = [[0.0; DEPTH]; GATHERED];
-    for (i, row) in output.chunks_exact_mut(shape.width * shape.channels).enumerate() {
-        let y = (first + i) * stride;
-        for (part, pixels) in row.chunks_mut(GATHERED * shape.channels).enumerate() {
-            let count = pixels.len() / shape.channels;
-            for (j, values) in gathered[..count].iter_mut().enumerate() {
-                let x = (part * GATHERED + j) * stride;
-                for (tap, value) in values.chunks_exact_mut(3).enumerate() {
-                    let (from_y, from_x) = (y + tap / 3, x + tap % 3);
-                    let inside = (1..=input.height).contains(&from_y) && (1..=input.width).contains(&from_x);
-                    if inside {
-                        let at = ((from_y - 1) * input.width + from_x - 1) * 3;
-                        value.copy_from_slice(&call.input[at..at + 3]);
-                    } else {
-                        value.fill(0.0);
-                    }
-                }
+pub(super) unsafe fn run<S: Simd>(
+    simd: S,
+    prepared: &Prepared,
+    stride: usize,
+    padded: &mut Padded<'_>,
+    output: Rows,
+    rows: Range<usize>,
+) {
+    let shape = prepared.step.input_shape;
+    let width = prepared.step.output_shape.width;
+    for y in rows {
+        let top = y * stride;
+        for row in padded.next.max(top)..top + KEPT {
+            // SAFETY: the window is this thread's own.
+            unsafe { padded.fill(row, shape.height, shape.width * shape.channels) };
+        }
+        padded.next = top + KEPT;
+        let source = Source {
+            segments: std::array::from_fn(|ky| padded.rows.row(top + ky).cast_const()),
+            parts: 3,
+            depth: 3 * shape.channels,
+            step: stride * shape.channels,
+        };
+        // SAFETY: a padded row has the three pixels that each output pixel reads: with a stride of 2 the
+        // last begins at 2 × (width - 1), and the row has at least 2 × width + 1 pixels.
+        unsafe { product(simd, prepared, source, output.row(y), width) };
+    }
+}
+
+impl<'a> Padded<'a> {
+    /// # Safety
+    /// At `data` there must be room for [`KEPT`] rows that are two pixels wider than the input.
+    pub(super) unsafe fn new(input: Input<'a>, shape: Shape, border: &'a [f32], data: *mut f32) -> Self {
+        // SAFETY: as the caller vouches.
+        let rows = unsafe { Rows::new(data, (shape.width + 2) * shape.channels, KEPT) };
+        Self { input, border, rows, next: 0 }
+    }
+
+    /// Fills row `row`, of which the picture's first is number 1.
+    #[inline(always)]
+    unsafe fn fill(&mut self, row: usize, height: usize, len: usize) {
+        let channels = self.border.len();
+        // SAFETY: a row of the window has `len` values and a pixel on either side.
+        let target = unsafe { std::slice::from_raw_parts_mut(self.rows.row(row), len + 2 * channels) };
+        let (left, rest) = target.split_at_mut(channels);
+        let (middle, right) = rest.split_at_mut(len);
+        left.copy_from_slice(self.border);
+        right.copy_from_slice(self.border);
+        let y = row.wrapping_sub(1);
+        let range = y.wrapping_mul(len)..y.wrapping_add(1).wrapping_mul(len);
+        match self.input {
+            _ if y >= height => {
+                middle.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(self.border));
             }
-            let tail = Tail::new(call, (first + i) * shape.width + part * GATHERED);
-            pointwise::gemm(simd, gathered[..count].as_flattened(), DEPTH, call.packed, &tail, pixels);
+            Input::Values(values) => middle.copy_from_slice(&values[range]),
+            Input::Pixels(pixels) => {
+                middle.iter_mut().zip(&pixels[range]).for_each(|(to, from)| *to = f32::from(*from));
+            }
         }
     }
 }

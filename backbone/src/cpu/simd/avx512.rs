@@ -14,7 +14,7 @@ pub(in crate::cpu) struct Avx512(());
 impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
-    const TILE_ROWS: usize = 12;
+    const TILE_ROWS: [usize; 3] = [14, 14, 9];
 
     fn detect() -> Option<Self> {
         (std::arch::is_x86_feature_detected!("avx512f")).then_some(Self(()))
@@ -22,6 +22,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn vectorize(self, work: impl Work) {
+        #[inline(never)]
         #[target_feature(enable = "avx512f")]
         fn compiled(simd: Avx512, work: impl Work) {
             work.run(simd);

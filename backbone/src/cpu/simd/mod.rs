@@ -20,8 +20,15 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy;
     /// Values in a vector, at most [`MOST_LANES`].
     const LANES: usize;
-    /// Rows of a pointwise tile: as many as the registers hold, two vectors a row.
-    const TILE_ROWS: usize;
+    /// Rows of a pointwise tile of one, two and three vectors: as many as the registers hold. None where tiles
+    /// of so many vectors are not used.
+    const TILE_ROWS: [usize; 3];
+
+    /// Vectors in the widest tile.
+    #[inline(always)]
+    fn widest() -> usize {
+        Self::TILE_ROWS.iter().filter(|rows| **rows > 0).count()
+    }
 
     /// The proof, where the processor has the instructions.
     fn detect() -> Option<Self>;
@@ -105,23 +112,36 @@ impl InstructionSet {
         }
     }
 
-    /// Runs `work` with these instructions, or with plain Rust where the processor lacks them.
+    /// Vectors in the widest tile of a product.
+    pub(super) fn widest(self) -> usize {
+        match self {
+            Self::Scalar => scalar::Scalar::widest(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::Avx2::widest(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::Avx512::widest(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => scalar::Scalar::widest(),
+        }
+    }
+
+    /// Runs `work`, compiled for these instructions, or with plain Rust where the processor lacks them.
     pub(super) fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
         match self {
             Self::Avx512 => {
                 if let Some(simd) = avx512::Avx512::detect() {
-                    return work.run(simd);
+                    return simd.vectorize(work);
                 }
             }
             Self::Avx2 => {
                 if let Some(simd) = avx2::Avx2::detect() {
-                    return work.run(simd);
+                    return simd.vectorize(work);
                 }
             }
             Self::Scalar => {}
         }
-        work.run(scalar::Scalar);
+        scalar::Scalar.vectorize(work);
     }
 }
 

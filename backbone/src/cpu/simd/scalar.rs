@@ -9,7 +9,7 @@ pub(in crate::cpu) struct Scalar;
 impl Simd for Scalar {
     type Vector = [f32; 4];
     const LANES: usize = 4;
-    const TILE_ROWS: usize = 4;
+    const TILE_ROWS: [usize; 3] = [8, 4, 0];
 
     fn detect() -> Option<Self> {
         Some(Self)

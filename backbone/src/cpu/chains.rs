@@ -1,0 +1,311 @@
+//! Which steps run together, a few rows at a time, and where every map lies.
+//!
+//! ```text
+//! step by step                          as a chain, two rows at a time
+//!
+//! narrow ▒▒▒▒  ──▶  memory              narrow ▒▒▒▒  ──▶ ┐ memory
+//! expand ████████████ ──▶ memory         expand ████████████  a window of a few rows, in L2
+//! depthwise ████████████ ──▶ memory      depthwise ████████████  two rows, in L2
+//! reduce ▒▒▒▒  ──▶  memory              reduce ▒▒▒▒  ──▶ ┘ memory
+//! ```
+//!
+//! A chain is a run of steps each of which alone reads what the one before it wrote. Its last step's rows are
+//! computed from top to bottom, a strip at a time; before each strip the steps above compute just the rows
+//! that it needs and that are not there yet, into windows ([`super::memory::Rows`]) small enough to stay in
+//! the processor's cache. So the wide maps inside a block never reach memory. A 3×3 needs a row above and one
+//! below: a window holds these, too.
+//!
+//! Threads share a chain by cutting the last step's rows into pieces; each thread has windows of its own, and
+//! the rows around a cut are computed twice.
+
+use std::ops::Range;
+
+use super::memory::LINE;
+use super::stem;
+use crate::plan::{Map, Plan, Step, StepKind};
+
+/// Values that all windows of a chain may take: half of the smallest L2 in use (512 KiB), for the weights
+/// have to be there, too.
+const WINDOWS: usize = 256 * 1024 / size_of::<f32>();
+/// Steps with a 3×3 in a chain: each doubles the rows that are computed twice at a cut.
+const MOST_DEEP: usize = 2;
+/// Pixels that a strip should have, so that tiles of a product are full.
+const STRIP: usize = 40;
+/// Multiply-adds below which a chain is not cut: handing over would take longer.
+const WORTH_SHARING: usize = 200_000;
+/// Rows of the last step in a piece, at least.
+const PIECE_ROWS: usize = 4;
+
+/// Steps in a chain, at most.
+pub(super) const MOST_STEPS: usize = 16;
+
+/// Steps that run together.
+pub(super) struct Chain {
+    pub(super) steps: Range<usize>,
+    /// Rows of the last step computed in one go.
+    pub(super) strip: usize,
+    /// How many pieces the last step's rows are cut into.
+    pub(super) pieces: usize,
+    /// For each step but the last, where its window begins in the thread's memory and how many rows it has.
+    pub(super) windows: Vec<(usize, usize)>,
+}
+
+/// All maps that are whole, and the outputs.
+pub(super) struct Layout {
+    /// Where each map begins; nothing for the input and for maps that are never whole.
+    pub(super) homes: Vec<Option<usize>>,
+    /// Where each output lies.
+    pub(super) outputs: Vec<Range<usize>>,
+    /// Values in all.
+    pub(super) len: usize,
+    /// Values in a thread's own memory; the stem's rows come first.
+    pub(super) thread_len: usize,
+}
+
+/// How deep a step reaches: rows of its input that `rows` rows of its output need.
+pub(super) fn needed(step: &Step, rows: usize) -> usize {
+    match step.kind {
+        StepKind::Pointwise => rows,
+        StepKind::Depthwise { stride } | StepKind::Full { stride } => {
+            (rows.saturating_sub(1) * stride + 3).min(step.input_shape.height)
+        }
+        StepKind::GlobalMean => step.input_shape.height,
+    }
+}
+
+/// The row of its input after the last that a step needs to compute the rows before `end`.
+pub(super) fn reach(step: &Step, end: usize) -> usize {
+    match step.kind {
+        StepKind::Pointwise => end,
+        StepKind::Depthwise { stride } | StepKind::Full { stride } => {
+            (end.saturating_sub(1) * stride + 2).min(step.input_shape.height)
+        }
+        StepKind::GlobalMean => step.input_shape.height,
+    }
+}
+
+/// The first row of its input that a step needs to compute row `first`.
+pub(super) fn begin(step: &Step, first: usize) -> usize {
+    match step.kind {
+        StepKind::Pointwise => first,
+        StepKind::Depthwise { stride } | StepKind::Full { stride } => (first * stride).saturating_sub(1),
+        StepKind::GlobalMean => 0,
+    }
+}
+
+/// Groups the steps of a plan for `threads` threads. Without `streamed` every step is alone: the plain
+/// way, against which the other is tested.
+pub(super) fn chains(plan: &Plan, threads: usize, streamed: bool) -> Vec<Chain> {
+    let mut readers = vec![0; plan.maps.len()];
+    for step in &plan.steps {
+        readers[step.input.0] += 1;
+        step.shortcut.iter().for_each(|s| readers[s.map.0] += 1);
+    }
+    plan.outputs.iter().flat_map(|output| &output.maps).for_each(|map| readers[map.0] += 1);
+
+    let mut chains = Vec::new();
+    let mut first = 0;
+    while first < plan.steps.len() {
+        let mut end = first + 1;
+        while streamed && end < plan.steps.len() && end - first < MOST_STEPS && follows(plan, end, &readers) {
+            end += 1;
+            if !fits(&plan.steps[first..end]) {
+                // Too much for one chain: it ends where the least has to be written, as late as can be.
+                end = (first + 1..end)
+                    .min_by_key(|&e| (plan.steps[e - 1].output_shape.len(), plan.steps.len() - e))
+                    .unwrap_or(end);
+                break;
+            }
+        }
+        let own = stem_len(plan);
+        chains.push(chain(&plan.steps[first..end], first, own, threads));
+        first = end;
+    }
+    chains
+}
+
+/// Whether a step can go on where the one before it ended.
+fn follows(plan: &Plan, index: usize, readers: &[usize]) -> bool {
+    let (before, step) = (&plan.steps[index - 1], &plan.steps[index]);
+    step.input == before.output
+        && readers[step.input.0] == 1
+        && step.kind != StepKind::GlobalMean
+        && before.kind != StepKind::GlobalMean
+}
+
+fn fits(steps: &[Step]) -> bool {
+    let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
+    deep <= MOST_DEEP && windows(steps, strip(steps)).iter().map(|w| w.1 * row(w.0)).sum::<usize>() <= WINDOWS
+}
+
+/// Rows of the last step computed in one go.
+fn strip(steps: &[Step]) -> usize {
+    let last = steps.last().map(|s| s.output_shape);
+    last.map_or(1, |shape| STRIP.div_ceil(shape.width.max(1)).clamp(1, shape.height.max(1)))
+}
+
+/// Values in a row of a step's output, up to whole cache lines.
+fn row(step: &Step) -> usize {
+    step.output_shape.width * step.output_shape.channels
+}
+
+/// The steps but the last, each with the rows of its output that have to be there at a time.
+fn windows(steps: &[Step], strip: usize) -> Vec<(&Step, usize)> {
+    let mut rows = strip;
+    let mut windows: Vec<_> = steps
+        .windows(2)
+        .rev()
+        .map(|pair| {
+            rows = needed(&pair[1], rows);
+            (&pair[0], rows)
+        })
+        .collect();
+    windows.reverse();
+    windows
+}
+
+fn chain(steps: &[Step], first: usize, own: usize, threads: usize) -> Chain {
+    let strip = strip(steps);
+    let height = steps.last().map_or(1, |s| s.output_shape.height);
+    let work: usize = steps.iter().map(Step::multiply_adds).sum();
+    let pieces = match threads {
+        1 => 1,
+        _ if work < WORTH_SHARING => 1,
+        // Large maps are cut finer, so that a slow core holds nobody up.
+        _ => (height / (threads * 3 * PIECE_ROWS)).clamp(1, 3) * threads,
+    };
+    let mut offset = own;
+    let windows = windows(steps, strip).into_iter().map(|(step, rows)| {
+        let start = offset;
+        offset += (rows * row(step)).next_multiple_of(LINE);
+        (start, rows)
+    });
+    Chain {
+        steps: first..first + steps.len(),
+        strip,
+        pieces: pieces.min(height).max(1),
+        windows: windows.collect(),
+    }
+}
+
+/// A place for every map that is written whole. A place is used again as soon as the map in it has been
+/// read for the last time.
+pub(super) fn layout(plan: &Plan, chains: &[Chain]) -> Layout {
+    let mut homes = vec![None; plan.maps.len()];
+    let mut outputs = Vec::new();
+    let mut len = 0;
+    for output in &plan.outputs {
+        let start = len;
+        for map in &output.maps {
+            homes[map.0] = Some(len);
+            len += plan.maps[map.0].len();
+        }
+        outputs.push(start..len);
+        len = len.next_multiple_of(LINE);
+    }
+    let reads = |chain: &Chain| {
+        let steps = plan.steps[chain.steps.clone()].iter();
+        steps.flat_map(|s| [Some(s.input), s.shortcut.as_ref().map(|s| s.map)].into_iter().flatten())
+    };
+    let mut last_read = vec![0; plan.maps.len()];
+    for (time, chain) in chains.iter().enumerate() {
+        reads(chain).for_each(|map| last_read[map.0] = time);
+    }
+    // Slots by start and length; `taken` tells until when.
+    let mut slots: Vec<Slot> = Vec::new();
+    let mut owners: Vec<(Map, usize)> = Vec::new();
+    for (time, chain) in chains.iter().enumerate() {
+        let Some(map) = plan.steps[chain.steps.clone()].last().map(|step| step.output) else { continue };
+        let needed = plan.maps[map.0].len().next_multiple_of(LINE);
+        if homes[map.0].is_none() {
+            // The free slot that wastes least, or that has to grow least.
+            let free = (0..slots.len()).filter(|&i| slots[i].free_from <= time);
+            let best = free.min_by_key(|&i| (slots[i].len < needed, slots[i].len.abs_diff(needed)));
+            let slot = best.unwrap_or_else(|| {
+                slots.push(Slot::default());
+                slots.len() - 1
+            });
+            slots[slot].len = slots[slot].len.max(needed);
+            slots[slot].free_from = last_read[map.0].max(time) + 1;
+            owners.push((map, slot));
+        }
+    }
+    for slot in &mut slots {
+        slot.start = len;
+        len += slot.len;
+    }
+    owners.iter().for_each(|&(map, slot)| homes[map.0] = Some(slots[slot].start));
+    let windows = chains.iter().map(|chain| {
+        let steps = &plan.steps[chain.steps.clone()];
+        let ends = chain.windows.iter().zip(steps).map(|(&(start, rows), step)| start + rows * row(step));
+        ends.max().unwrap_or(0)
+    });
+    let thread_len = windows.max().unwrap_or(0).max(stem_len(plan));
+    Layout { homes, outputs, len, thread_len }
+}
+
+/// Values of the stem's padded rows, at the beginning of a thread's memory.
+fn stem_len(plan: &Plan) -> usize {
+    let input = plan.input();
+    (stem::KEPT * (input.width + 2) * input.channels).next_multiple_of(LINE)
+}
+
+/// Memory that maps share one after the other.
+#[derive(Default)]
+struct Slot {
+    start: usize,
+    len: usize,
+    /// The chain from which on it may be written again.
+    free_from: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::Backbone;
+    use crate::weights::Weights;
+
+    fn plan(name: &str, side: usize) -> Plan {
+        let network = name.parse::<Backbone>().unwrap().classifier(10);
+        Plan::new(&network, &Weights::untrained(&network), side, side).unwrap()
+    }
+
+    #[test]
+    fn blocks_are_streamed() {
+        let plan = plan("mobilenet-v2-1.0", 320);
+        let chains = chains(&plan, 1, true);
+        let whole = |chain: &Chain| plan.steps[chain.steps.end - 1].output_shape.len();
+        // What is written whole, against all maps.
+        let written: usize = chains.iter().map(whole).sum();
+        let all: usize = plan.steps.iter().map(|s| s.output_shape.len()).sum();
+        assert!(written * 4 < all, "{written} of {all} values are written");
+        let end = chains.iter().fold(0, |end, chain| {
+            assert_eq!(chain.steps.start, end);
+            chain.steps.end
+        });
+        assert_eq!(end, plan.steps.len());
+    }
+
+    #[test]
+    fn maps_alive_at_once_do_not_overlap() {
+        for streamed in [false, true] {
+            let plan = plan("mobilenext-0.5-id3", 97);
+            let chains = chains(&plan, 2, streamed);
+            let layout = layout(&plan, &chains);
+            let range = |map: Map| layout.homes[map.0].map(|start| start..start + plan.maps[map.0].len());
+            for (time, chain) in chains.iter().enumerate() {
+                let steps = &plan.steps[chain.steps.clone()];
+                let written = range(steps[steps.len() - 1].output).unwrap();
+                assert!(written.end <= layout.len);
+                // Everything that this chain or a later one reads and that is there already.
+                let later = chains[time..].iter().flat_map(|c| &plan.steps[c.steps.clone()]);
+                let read = later.flat_map(|s| [Some(s.input), s.shortcut.as_ref().map(|s| s.map)]).flatten();
+                let before = &plan.steps[..chain.steps.start];
+                for map in read.filter(|map| before.iter().any(|s| s.output == *map)) {
+                    let other = range(map).unwrap();
+                    assert!(other.end <= written.start || written.end <= other.start);
+                }
+            }
+        }
+    }
+}
