@@ -20,6 +20,8 @@ mod cpu;
 mod engine;
 mod error;
 pub mod network;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod plan;
 #[cfg(feature = "candle")]
 pub mod reference;

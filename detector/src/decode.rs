@@ -4,11 +4,11 @@ use crate::anchors::Anchor;
 use crate::detections::BoxXyxy;
 
 /// What offsets of the centre and of the size are multiplied by (SSD's variances).
-const VARIANCES: (f32, f32) = (0.1, 0.2);
+pub(crate) const VARIANCES: (f32, f32) = (0.1, 0.2);
 
 /// Offsets of the size are held below this: a box 1,000 times its anchor means nothing, and `exp` would
 /// overflow.
-const MOST_GROWTH: f32 = 7.0;
+pub(crate) const MOST_GROWTH: f32 = 7.0;
 
 /// A class at an anchor with a score above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]

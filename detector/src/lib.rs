@@ -15,6 +15,8 @@ pub mod anchors;
 mod decode;
 mod detections;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod frame;
 pub mod heads;
 #[cfg(feature = "import")]

@@ -250,17 +250,7 @@ struct Work {
 impl Loaded {
     fn new(backbone: Option<&str>, weights: Option<&Path>, threads: usize) -> Result<Self, Error> {
         let asked = backbone.map(str::parse::<Backbone>).transpose()?;
-        let (weights, info) = match weights {
-            Some(path) => {
-                let weights = Weights::open(path)?;
-                let info = detector_info(&weights, path, asked.as_ref())?;
-                (weights, info)
-            }
-            None => models::weights(&match asked {
-                Some(backbone) => backbone,
-                None => models::DEFAULT.parse()?,
-            })?,
-        };
+        let (weights, info) = load(asked.as_ref(), weights)?;
         let network = ssdlite(&info.backbone, info.classes.len());
         let engine = CpuEngine::new(Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE)?, threads)?;
         let work = Work {
@@ -278,6 +268,21 @@ impl Loaded {
             description: work.engine.describe(),
             work: Mutex::new(work),
         })
+    }
+}
+
+/// The weights of a file, or those that come with the program, and what they are of.
+pub(crate) fn load(asked: Option<&Backbone>, path: Option<&Path>) -> Result<(Weights, ModelInfo), Error> {
+    match path {
+        Some(path) => {
+            let weights = Weights::open(path)?;
+            let info = detector_info(&weights, path, asked)?;
+            Ok((weights, info))
+        }
+        None => models::weights(&match asked {
+            Some(backbone) => backbone.clone(),
+            None => models::DEFAULT.parse()?,
+        }),
     }
 }
 

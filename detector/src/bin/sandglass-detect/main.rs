@@ -11,6 +11,8 @@ mod bench;
 #[cfg(feature = "camera")]
 mod cameras;
 mod detect;
+#[cfg(feature = "export")]
+mod export;
 #[cfg(feature = "import")]
 mod import;
 mod list;
@@ -59,6 +61,9 @@ enum Command {
     /// Turn a PyTorch checkpoint into a weights file
     #[cfg(feature = "import")]
     Import(import::ImportArgs),
+    /// Write a detector as an ONNX model
+    #[cfg(feature = "export")]
+    Export(export::ExportArgs),
 }
 
 /// Which network, and where it runs.
@@ -120,6 +125,8 @@ fn main() -> ExitCode {
         Some(Command::Cameras(args)) => cameras::run(&args),
         #[cfg(feature = "import")]
         Some(Command::Import(args)) => import::run(args),
+        #[cfg(feature = "export")]
+        Some(Command::Export(args)) => export::run(&args),
         None => detect::run(&cli.detect),
     };
     match outcome {
