@@ -28,7 +28,7 @@ pub mod reference;
 pub mod weights;
 
 pub use architecture::{Backbone, FAMILIES, Family};
-pub use cpu::{CpuEngine, CpuOptions, InstructionSet};
+pub use cpu::{ChainTime, CpuEngine, CpuOptions, InstructionSet};
 pub use engine::Engine;
 pub use error::Error;
 pub use network::{Network, NetworkBuilder};

@@ -108,7 +108,7 @@ pub fn voc_info(backbone: Backbone, normalisation: Normalisation) -> ModelInfo {
 }
 
 /// The weights that come with the program for a backbone, or untrained ones.
-pub(crate) fn weights(backbone: &Backbone) -> Result<(Weights, ModelInfo), Error> {
+pub fn weights(backbone: &Backbone) -> Result<(Weights, ModelInfo), Error> {
     let name = backbone.to_string();
     match EMBEDDED.iter().find(|e| e.backbone == name) {
         Some(embedded) => {

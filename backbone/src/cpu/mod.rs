@@ -8,7 +8,9 @@
 #![expect(unsafe_code, reason = "the kernels are called with rows of shared maps")]
 
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -71,8 +73,23 @@ struct Model {
     maps: Vec<Option<(Rows, usize)>>,
     input: Shape,
     border: Vec<f32>,
+    /// When each chain began, while that is asked for.
+    clock: Option<Vec<OnceLock<Instant>>>,
     /// As many zeros as the widest row of a depthwise input: the row above and below the picture.
     zeros: Vec<f32>,
+}
+
+/// What a chain of steps took, see [`CpuEngine::profile`].
+#[derive(Clone, Debug)]
+pub struct ChainTime {
+    /// The names of its steps.
+    pub steps: Vec<String>,
+    /// Multiply-adds of its steps; rows that are computed twice at a cut are counted once.
+    pub multiply_adds: usize,
+    /// The shape of what it leaves in memory.
+    pub output: Shape,
+    /// From its beginning to that of the next.
+    pub time: Duration,
 }
 
 /// How far a chain has come.
@@ -121,6 +138,7 @@ impl CpuEngine {
             input: plan.input(),
             maps: plan.maps.iter().zip(&layout.homes).map(rows).collect(),
             border: plan.border,
+            clock: None,
             steps: plan.steps.into_iter().map(|step| Prepared::new(step, instructions)).collect(),
             progress: chains.iter().map(|_| Progress::default()).collect(),
             chains,
@@ -140,6 +158,30 @@ impl CpuEngine {
     #[must_use]
     pub fn instructions(&self) -> InstructionSet {
         self.model.instructions
+    }
+
+    /// Runs the network as [`Engine::run`] does, and tells what each chain of steps took.
+    ///
+    /// # Errors
+    /// [`Error::InputSize`] where `input` has another number of values.
+    pub fn profile(&mut self, input: &[f32]) -> Result<Vec<ChainTime>, Error> {
+        self.model.clock = Some(vec![OnceLock::new(); self.model.chains.len()]);
+        let outcome = self.run_input(Input::Values(input));
+        let end = Instant::now();
+        let starts: Vec<Instant> =
+            self.model.clock.take().unwrap_or_default().iter().filter_map(|s| s.get().copied()).collect();
+        outcome?;
+        let ends = starts.iter().skip(1).chain([&end]);
+        let times = self.model.chains.iter().zip(starts.iter().zip(ends)).map(|(chain, (start, end))| {
+            let steps = &self.model.steps[chain.steps.clone()];
+            ChainTime {
+                steps: steps.iter().map(|s| s.step.name.clone()).collect(),
+                multiply_adds: steps.iter().map(|s| s.step.multiply_adds()).sum(),
+                output: steps.last().map_or(self.model.input, |s| s.step.output_shape),
+                time: *end - *start,
+            }
+        });
+        Ok(times.collect())
     }
 
     fn run_input(&mut self, input: Input<'_>) -> Result<(), Error> {
@@ -191,6 +233,9 @@ impl Model {
                 if !threads::wait_for(&|| done.load(Ordering::Acquire) == pieces, failed) {
                     return;
                 }
+            }
+            if let Some(clock) = self.clock.as_ref().and_then(|clock| clock.get(index)) {
+                clock.get_or_init(Instant::now);
             }
             loop {
                 let piece = progress.taken.fetch_add(1, Ordering::Relaxed);

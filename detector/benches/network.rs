@@ -1,0 +1,184 @@
+//! The detectors' networks on the CPU engine, chain by chain:
+//! `cargo bench -p sandglass-detector --bench network -- [--threads N] [--set scalar|avx2|avx-512] [NAME…]`.
+//!
+//! The percentage is of the multiply-add peak measured on the same core in the same run. With
+//! `--serve INPUT NAME` it times single runs for `peers.py`.
+#![allow(missing_docs, unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a benchmark may stop at the first surprise")]
+
+use std::hint::black_box;
+use std::io::{BufRead, Write};
+use std::time::{Duration, Instant};
+
+use sandglass_detector::backbone::{
+    Backbone, ChainTime, CpuEngine, CpuOptions, Engine, InstructionSet, Plan, Weights,
+};
+use sandglass_detector::heads::{INPUT_SIZE, ssdlite};
+use sandglass_detector::models;
+
+const ROUNDS: usize = 51;
+
+struct Asked {
+    options: CpuOptions,
+    serve: Option<String>,
+    names: Vec<String>,
+}
+
+fn main() {
+    let mut asked = Asked {
+        options: CpuOptions { threads: 1, ..CpuOptions::default() },
+        serve: None,
+        names: Vec::new(),
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {}
+            "--threads" => asked.options.threads = arguments.next().unwrap().parse().unwrap(),
+            "--set" => {
+                let name = arguments.next().unwrap();
+                let mut sets = InstructionSet::ALL.into_iter();
+                let set = sets.rfind(|set| set.to_string().eq_ignore_ascii_case(&name));
+                asked.options.instructions = set.unwrap_or_else(|| panic!("no instruction set {name:?}"));
+            }
+            "--steps" => asked.options.streamed = false,
+            "--serve" => asked.serve = arguments.next(),
+            _ => asked.names.push(argument),
+        }
+    }
+    if asked.names.is_empty() {
+        asked.names = ["mobilenext-1.0", "mobilenet-v2-1.0"].map(String::from).into();
+    }
+    for name in &asked.names {
+        match &asked.serve {
+            Some(input) => serve(name, asked.options, input),
+            None => report(name, asked.options),
+        }
+    }
+}
+
+fn engine(name: &str, options: CpuOptions) -> CpuEngine {
+    let backbone: Backbone = name.parse().unwrap();
+    let (weights, info) = models::weights(&backbone).unwrap();
+    let network = ssdlite(&backbone, info.classes.len());
+    CpuEngine::with_options(plan(&network, &weights), options).unwrap()
+}
+
+fn plan(network: &sandglass_detector::backbone::Network, weights: &Weights) -> Plan {
+    Plan::new(network, weights, INPUT_SIZE, INPUT_SIZE).unwrap()
+}
+
+/// Runs once for every line that comes in, and says how many nanoseconds it took; `write PATH` writes the
+/// outputs of the last run.
+fn serve(name: &str, options: CpuOptions, input: &str) {
+    let mut engine = engine(name, options);
+    let input: Vec<f32> =
+        std::fs::read(input).unwrap().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        if let Some(path) = line.strip_prefix("write ") {
+            let values = engine.output(0).iter().chain(engine.output(1));
+            std::fs::write(path, values.flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+        }
+        let start = Instant::now();
+        engine.run(&input).unwrap();
+        println!("{}", start.elapsed().as_nanos());
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+fn report(name: &str, options: CpuOptions) {
+    let mut engine = engine(name, options);
+    let input: Vec<f32> = (0..INPUT_SIZE * INPUT_SIZE * 3).map(|i| (i % 255) as f32 / 64.0 - 2.0).collect();
+    let mut whole = Vec::new();
+    let mut rounds: Vec<Vec<ChainTime>> = Vec::new();
+    let mut peaks = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        engine.run(&input).unwrap();
+        whole.push(start.elapsed());
+        rounds.push(engine.profile(&input).unwrap());
+        peaks.push(peak(engine.instructions()));
+    }
+    let rate = |multiply_adds: usize, time: Duration| 2e-9 * multiply_adds as f64 / time.as_secs_f64();
+    peaks.sort_by(f64::total_cmp);
+    let peak = peaks[ROUNDS / 2] * engine.threads() as f64;
+    println!("{name}, {}: peak {peak:.0} GFLOP/s", engine.describe());
+    let mut sum = 0;
+    for i in 0..rounds[0].len() {
+        let chain = &rounds[0][i];
+        let time = median(rounds.iter().map(|r| r[i].time).collect());
+        sum += chain.multiply_adds;
+        let rate = rate(chain.multiply_adds, time);
+        println!(
+            "{:>8.3} ms {rate:>6.1} GFLOP/s {:>4.0} %  {}x{}x{:<5} {} steps, {} … {}",
+            time.as_secs_f64() * 1e3,
+            100.0 * rate / peak,
+            chain.output.height,
+            chain.output.width,
+            chain.output.channels,
+            chain.steps.len(),
+            chain.steps[0],
+            chain.steps.last().unwrap(),
+        );
+    }
+    let (least, middle) = (*whole.iter().min().unwrap(), median(whole));
+    println!(
+        "{:>8.3} ms median, {:.3} least: {:.1} GFLOP/s, {:.0} % of the peak\n",
+        middle.as_secs_f64() * 1e3,
+        least.as_secs_f64() * 1e3,
+        rate(sum, middle),
+        100.0 * rate(sum, middle) / peak,
+    );
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Multiply-adds a second of one core, in GFLOP/s: independent sums in registers.
+fn peak(set: InstructionSet) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
+        const TURNS: usize = 20_000;
+        #[target_feature(enable = "avx512f")]
+        fn wide(turns: usize) {
+            let mut sums = [_mm512_set1_ps(black_box(1.0)); 12];
+            let factor = _mm512_set1_ps(black_box(0.5));
+            for _ in 0..turns {
+                sums.iter_mut().for_each(|s| *s = _mm512_fmadd_ps(*s, factor, factor));
+            }
+            black_box(sums);
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn narrow(turns: usize) {
+            let mut sums = [_mm256_set1_ps(black_box(1.0)); 12];
+            let factor = _mm256_set1_ps(black_box(0.5));
+            for _ in 0..turns {
+                sums.iter_mut().for_each(|s| *s = _mm256_fmadd_ps(*s, factor, factor));
+            }
+            black_box(sums);
+        }
+        let start = Instant::now();
+        let lanes = match set {
+            // SAFETY: the engine runs with these instructions, so the processor has them.
+            InstructionSet::Avx512 => unsafe {
+                wide(black_box(TURNS));
+                16
+            },
+            // SAFETY: as above.
+            InstructionSet::Avx2 => unsafe {
+                narrow(black_box(TURNS));
+                8
+            },
+            InstructionSet::Scalar => return f64::NAN,
+        };
+        (2 * 12 * lanes * TURNS) as f64 / start.elapsed().as_nanos() as f64
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (set, black_box(0));
+        f64::NAN
+    }
+}
