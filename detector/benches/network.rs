@@ -3,7 +3,13 @@
 //!
 //! The percentage is of the multiply-add peak measured on the same core in the same run. With
 //! `--serve INPUT NAME` it times single runs for `peers.py`.
-#![allow(missing_docs, unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a benchmark may stop at the first surprise")]
+#![allow(
+    missing_docs,
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark may stop at the first surprise"
+)]
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -24,11 +30,8 @@ struct Asked {
 }
 
 fn main() {
-    let mut asked = Asked {
-        options: CpuOptions { threads: 1, ..CpuOptions::default() },
-        serve: None,
-        names: Vec::new(),
-    };
+    let mut asked =
+        Asked { options: CpuOptions { threads: 1, ..CpuOptions::default() }, serve: None, names: Vec::new() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {

@@ -2,17 +2,17 @@
 //! `out[y][x][c] = clamp(Σ_ky,kx in[y·s + ky − 1][x·s + kx − 1][c] × weight[ky][kx][c] + bias[c]) + shortcut[c]`.
 //!
 //! ```text
-//! for each output row
-//!   for each block of four pixels (then two, then one)
-//!     for each vector of channels
-//!       nine weights, four sums in registers
+//! for each vector of channels
+//!   its nine weights go to registers, for all rows of the strip
+//!   for each pair of output rows (one row at stride 2)
+//!     for each block of four pixels (then two, then one)
 //!       for each input pixel under the block: load once, add to every sum that it belongs to
 //!       clamp, shortcut, store
 //! ```
 //!
 //! 1. With NHWC a vector holds channels, so that no pixel needs shuffling, whatever the stride.
-//! 2. Four neighbours share their input: 18 loads instead of 36 at stride 1, 27 at stride 2. Channels are
-//!    the inner loop, so that memory is read straight on.
+//! 2. Neighbours share their input: eight sums of two rows take 24 loads instead of 72; four sums at stride 2
+//!    take 27 instead of 36. So the multiply-adds are the limit, as long as the strip is in L2.
 //! 3. A row above or below the picture is a row of zeros; the first and the last column are a block of one
 //!    that leaves out what is outside.
 //! 4. The last vector of channels reaches back over the one before it where the channels are no multiple
@@ -22,6 +22,7 @@
 //! the rows.
 
 #![expect(unsafe_code, reason = "the inner loop reads without checking each index")]
+#![expect(clippy::needless_range_loop, reason = "an index over constants names a register of the tile")]
 
 use std::ops::Range;
 
@@ -40,13 +41,24 @@ struct Shared {
     channels: usize,
 }
 
-/// One output row.
+/// One or two output rows.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     prepared: &'a Prepared,
-    input: [*const f32; 3],
-    output: *mut f32,
-    shared: Shared,
+    /// The input rows under them: three, or four under two rows at stride 1.
+    input: [*const f32; 4],
+    output: [*mut f32; 2],
+    shared: [Shared; 2],
+}
+
+/// The weights of a vector of channels, in registers.
+struct Weights<S: Simd> {
+    taps: [[S::Vector; 3]; 3],
+    bias: S::Vector,
+    low: S::Vector,
+    high: S::Vector,
+    /// The first of the channels.
+    first: usize,
 }
 
 /// Computes some rows of a map.
@@ -66,57 +78,85 @@ pub(super) unsafe fn run<S: Simd>(
 ) {
     let shape = prepared.step.input_shape;
     debug_assert!(zeros.len() >= shape.width * shape.channels);
-    let channels = prepared.step.shortcut.as_ref().map_or(0, |s| s.channels);
-    for y in rows {
-        let row = Row {
+    let shared_channels = prepared.step.shortcut.as_ref().map_or(0, |s| s.channels);
+    let row = |y: usize| {
+        let shared = |y| match shortcut {
+            Some((other, stride)) => Shared { row: other.row(y), stride, channels: shared_channels },
+            None => Shared { row: zeros.as_ptr(), stride: 0, channels: 0 },
+        };
+        Row {
             prepared,
             input: std::array::from_fn(|ky| match (y * stride + ky).checked_sub(1) {
                 Some(above) if above < shape.height => input.row(above).cast_const(),
                 _ => zeros.as_ptr(),
             }),
-            output: output.row(y),
-            shared: match shortcut {
-                Some((other, stride)) => Shared { row: other.row(y), stride, channels },
-                None => Shared { row: zeros.as_ptr(), stride: 0, channels: 0 },
-            },
-        };
+            output: [output.row(y), output.row(y + 1)],
+            shared: [shared(y), shared(y + 1)],
+        }
+    };
+    if shape.channels < S::LANES {
         // SAFETY: as the caller vouches.
-        unsafe {
-            match (shape.channels < S::LANES, stride) {
-                (true, _) => row.narrow(stride),
-                (false, 1) => row.wide::<S, 1>(simd),
-                (false, _) => row.wide::<S, 2>(simd),
+        rows.for_each(|y| unsafe { row(y).narrow(stride) });
+        return;
+    }
+    let mut packed = prepared.weights.as_ptr();
+    for first in (0..shape.channels).step_by(S::LANES) {
+        // SAFETY: there are ten vectors for each vector of channels.
+        let weights = unsafe {
+            let taps = std::array::from_fn(|ky| {
+                std::array::from_fn(|kx| simd.load(packed.add((ky * 3 + kx) * S::LANES)))
+            });
+            let bias = simd.load(packed.add(9 * S::LANES));
+            packed = packed.add(10 * S::LANES);
+            Weights::<S> {
+                taps,
+                bias,
+                low: simd.splat(prepared.limits.0),
+                high: simd.splat(prepared.limits.1),
+                first: first.min(shape.channels - S::LANES),
             }
+        };
+        let mut y = rows.start;
+        while y < rows.end {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                match (stride, rows.end - y) {
+                    (1, 1) => row(y).wide::<S, 1, 1>(simd, &weights),
+                    (1, _) => row(y).wide::<S, 1, 2>(simd, &weights),
+                    _ => row(y).wide::<S, 2, 1>(simd, &weights),
+                }
+            }
+            y += if stride == 1 { 2 } else { 1 };
         }
     }
 }
 
 impl Row<'_> {
-    /// A row of at least a vector of channels.
+    /// A vector of channels of `ROWS` rows.
     #[inline(always)]
-    unsafe fn wide<S: Simd, const STRIDE: usize>(self, simd: S) {
+    unsafe fn wide<S: Simd, const STRIDE: usize, const ROWS: usize>(self, simd: S, weights: &Weights<S>) {
         let in_width = self.prepared.step.input_shape.width;
         let out_width = self.prepared.step.output_shape.width;
         // Pixels whose three columns are all inside: from the second to this.
         let inside = ((in_width - 1).div_ceil(STRIDE)).min(out_width).max(1);
         // SAFETY: the blocks lie between the columns that reach outside.
         unsafe {
-            self.edge::<S, STRIDE>(simd, 0);
+            self.edge::<S, STRIDE, ROWS>(simd, weights, 0);
             let mut x = 1;
             while x + 4 <= inside {
-                self.block::<S, STRIDE, 4>(simd, x);
+                self.block::<S, STRIDE, ROWS, 4>(simd, weights, x);
                 x += 4;
             }
             if x + 2 <= inside {
-                self.block::<S, STRIDE, 2>(simd, x);
+                self.block::<S, STRIDE, ROWS, 2>(simd, weights, x);
                 x += 2;
             }
             if x < inside {
-                self.block::<S, STRIDE, 1>(simd, x);
+                self.block::<S, STRIDE, ROWS, 1>(simd, weights, x);
                 x += 1;
             }
             while x < out_width {
-                self.edge::<S, STRIDE>(simd, x);
+                self.edge::<S, STRIDE, ROWS>(simd, weights, x);
                 x += 1;
             }
         }
@@ -124,93 +164,107 @@ impl Row<'_> {
 
     /// `COUNT` pixels from `x` on, whose columns are all inside.
     #[inline(always)]
-    unsafe fn block<S: Simd, const STRIDE: usize, const COUNT: usize>(self, simd: S, x: usize) {
+    unsafe fn block<S: Simd, const STRIDE: usize, const ROWS: usize, const COUNT: usize>(
+        self,
+        simd: S,
+        weights: &Weights<S>,
+        x: usize,
+    ) {
         let channels = self.prepared.step.output_shape.channels;
-        let (low, high) = (simd.splat(self.prepared.limits.0), simd.splat(self.prepared.limits.1));
-        let column = (x * STRIDE - 1) * channels;
-        let mut weights = self.prepared.weights.as_ptr();
-        for first in (0..channels).step_by(S::LANES) {
-            let first = first.min(channels - S::LANES);
-            // SAFETY: the group has ten vectors; `first` and the lanes after it are channels, the columns
-            // are inside the rows.
-            unsafe {
-                let w: [[S::Vector; 3]; 3] = std::array::from_fn(|ky| {
-                    std::array::from_fn(|kx| simd.load(weights.add((ky * 3 + kx) * S::LANES)))
-                });
-                let mut sums = [simd.load(weights.add(9 * S::LANES)); COUNT];
-                weights = weights.add(10 * S::LANES);
-                for ky in 0..3 {
-                    let row = self.input[ky].add(column + first);
-                    for j in 0..(COUNT - 1) * STRIDE + 3 {
-                        let value = simd.load(row.add(j * channels));
-                        for i in 0..COUNT {
-                            if j >= i * STRIDE && j - i * STRIDE < 3 {
-                                sums[i] = simd.mul_add(value, w[ky][j - i * STRIDE], sums[i]);
-                            }
+        let at = (x * STRIDE - 1) * channels + weights.first;
+        let mut sums = [[weights.bias; COUNT]; ROWS];
+        for k in 0..(ROWS - 1) * STRIDE + 3 {
+            for j in 0..(COUNT - 1) * STRIDE + 3 {
+                // SAFETY: the column is inside the row, and a vector from the first channel, too.
+                let value = unsafe { simd.load(self.input[k].add(at + j * channels)) };
+                for r in 0..ROWS {
+                    for i in 0..COUNT {
+                        if k >= r * STRIDE && k - r * STRIDE < 3 && j >= i * STRIDE && j - i * STRIDE < 3 {
+                            let tap = weights.taps[k - r * STRIDE][j - i * STRIDE];
+                            sums[r][i] = simd.mul_add(value, tap, sums[r][i]);
                         }
                     }
                 }
-                for i in 0..COUNT {
-                    sums[i] = simd.clamp(sums[i], low, high);
-                }
-                let to = self.output.add(x * channels + first);
-                let shared = self.shared;
-                if first + S::LANES <= shared.channels {
-                    let from = shared.row.add(x * shared.stride + first);
-                    for i in 0..COUNT {
-                        sums[i] = simd.add(sums[i], simd.load(from.add(i * shared.stride)));
-                    }
-                }
-                for i in 0..COUNT {
-                    simd.store(to.add(i * channels), sums[i]);
-                }
-                if first < shared.channels && first + S::LANES > shared.channels {
-                    for i in 0..COUNT {
-                        self.add_part(x + i, first, shared.channels);
-                    }
-                }
             }
+        }
+        for r in 0..ROWS {
+            // SAFETY: the pixels are inside the rows.
+            unsafe { self.finish::<S, COUNT>(simd, weights, r, x, sums[r]) };
         }
     }
 
     /// One pixel of which some columns may be outside.
     #[inline(always)]
-    unsafe fn edge<S: Simd, const STRIDE: usize>(self, simd: S, x: usize) {
+    unsafe fn edge<S: Simd, const STRIDE: usize, const ROWS: usize>(
+        self,
+        simd: S,
+        weights: &Weights<S>,
+        x: usize,
+    ) {
         let in_width = self.prepared.step.input_shape.width;
         let channels = self.prepared.step.output_shape.channels;
-        let (low, high) = (simd.splat(self.prepared.limits.0), simd.splat(self.prepared.limits.1));
-        let mut weights = self.prepared.weights.as_ptr();
-        for first in (0..channels).step_by(S::LANES) {
-            let first = first.min(channels - S::LANES);
-            // SAFETY: as in `block`; columns outside are left out.
-            unsafe {
-                let mut sum = simd.load(weights.add(9 * S::LANES));
-                for ky in 0..3 {
-                    for kx in 0..3 {
-                        if let Some(column) = (x * STRIDE + kx).checked_sub(1)
-                            && column < in_width
-                        {
-                            let value = simd.load(self.input[ky].add(column * channels + first));
-                            sum = simd.mul_add(value, simd.load(weights.add((ky * 3 + kx) * S::LANES)), sum);
-                        }
+        for r in 0..ROWS {
+            let mut sum = weights.bias;
+            for ky in 0..3 {
+                for kx in 0..3 {
+                    if let Some(column) = (x * STRIDE + kx).checked_sub(1)
+                        && column < in_width
+                    {
+                        let at = column * channels + weights.first;
+                        // SAFETY: as in `block`; columns outside are left out.
+                        let value = unsafe { simd.load(self.input[r * STRIDE + ky].add(at)) };
+                        sum = simd.mul_add(value, weights.taps[ky][kx], sum);
                     }
                 }
-                weights = weights.add(10 * S::LANES);
-                simd.store(self.output.add(x * channels + first), simd.clamp(sum, low, high));
-                if first < self.shared.channels {
-                    self.add_part(x, first, self.shared.channels.min(first + S::LANES));
+            }
+            // SAFETY: the pixel is inside the row.
+            unsafe { self.finish::<S, 1>(simd, weights, r, x, [sum]) };
+        }
+    }
+
+    /// Clamps the sums, adds the shortcut and stores them as the pixels from `x` on of row `r`.
+    #[inline(always)]
+    unsafe fn finish<S: Simd, const COUNT: usize>(
+        self,
+        simd: S,
+        weights: &Weights<S>,
+        r: usize,
+        x: usize,
+        mut sums: [S::Vector; COUNT],
+    ) {
+        let channels = self.prepared.step.output_shape.channels;
+        let (first, shared) = (weights.first, self.shared[r]);
+        for i in 0..COUNT {
+            sums[i] = simd.clamp(sums[i], weights.low, weights.high);
+        }
+        // SAFETY: the pixels are inside the rows, and so are a vector of their channels and the shortcut's.
+        unsafe {
+            if first + S::LANES <= shared.channels {
+                let from = shared.row.add(x * shared.stride + first);
+                for i in 0..COUNT {
+                    sums[i] = simd.add(sums[i], simd.load(from.add(i * shared.stride)));
+                }
+            }
+            let to = self.output[r].add(x * channels + first);
+            for i in 0..COUNT {
+                simd.store(to.add(i * channels), sums[i]);
+            }
+            if first < shared.channels && first + S::LANES > shared.channels {
+                for i in 0..COUNT {
+                    self.add_part(r, x + i, first);
                 }
             }
         }
     }
 
-    /// Adds the shortcut's channels from `first` to `end` to the pixel at `x`.
+    /// Adds the shortcut's channels from `first` on to the pixel at `x` of row `r`.
     #[inline(always)]
-    unsafe fn add_part(self, x: usize, first: usize, end: usize) {
+    unsafe fn add_part(self, r: usize, x: usize, first: usize) {
         let channels = self.prepared.step.output_shape.channels;
-        for c in first..end {
+        let shared = self.shared[r];
+        for c in first..shared.channels {
             // SAFETY: the channel is one of both pixels.
-            unsafe { *self.output.add(x * channels + c) += *self.shared.row.add(x * self.shared.stride + c) };
+            unsafe { *self.output[r].add(x * channels + c) += *shared.row.add(x * shared.stride + c) };
         }
     }
 
@@ -222,7 +276,7 @@ impl Row<'_> {
         for x in 0..out_width {
             for c in 0..channels {
                 let mut sum = prepared.bias[c];
-                for (ky, row) in self.input.iter().enumerate() {
+                for (ky, row) in self.input.iter().take(3).enumerate() {
                     for kx in 0..3 {
                         let column = x * stride + kx;
                         if column >= 1 && column <= in_width {
@@ -234,11 +288,11 @@ impl Row<'_> {
                 }
                 // SAFETY: the pixel is inside the row.
                 unsafe {
-                    *self.output.add(x * channels + c) = sum.clamp(prepared.limits.0, prepared.limits.1)
+                    *self.output[0].add(x * channels + c) = sum.clamp(prepared.limits.0, prepared.limits.1)
                 };
             }
             // SAFETY: the shortcut's channels are among the output's.
-            unsafe { self.add_part(x, 0, self.shared.channels) };
+            unsafe { self.add_part(0, x, 0) };
         }
     }
 }

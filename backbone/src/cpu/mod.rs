@@ -286,9 +286,10 @@ impl Work for Piece<'_> {
             for (i, prepared) in steps.iter().enumerate() {
                 let shape = prepared.step.output_shape;
                 let output = match chain.windows.get(i) {
-                    // SAFETY: the chain's windows are inside the thread's memory.
                     Some(&(start, kept)) => {
-                        Some(unsafe { Rows::new(window.add(start), shape.width * shape.channels, kept) })
+                        let row = shape.width * shape.channels;
+                        // SAFETY: the chain's windows are inside the thread's memory.
+                        Some(unsafe { Rows::new(window.add(start), row, kept) })
                     }
                     None => model.maps[prepared.step.output.0].map(|map| map.0),
                 };

@@ -22,6 +22,7 @@
 //! the rows.
 
 #![expect(unsafe_code, reason = "the inner loop reads without checking each index")]
+#![expect(clippy::needless_range_loop, reason = "an index over constants names a register of the tile")]
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
