@@ -2,17 +2,18 @@
 //! `out[y][x][c] = clamp(Σ_ky,kx in[y·s + ky − 1][x·s + kx − 1][c] × weight[ky][kx][c] + bias[c]) + shortcut[c]`.
 //!
 //! ```text
-//! for each vector of channels
-//!   its nine weights go to registers, for all rows of the strip
-//!   for each pair of output rows (one row at stride 2)
-//!     for each block of four pixels (then two, then one)
+//! for each pair of output rows (one row at stride 2)
+//!   for each block of four pixels (then two, then one)
+//!     for each vector of channels
 //!       for each input pixel under the block: load once, add to every sum that it belongs to
 //!       clamp, shortcut, store
 //! ```
 //!
-//! 1. With NHWC a vector holds channels, so that no pixel needs shuffling, whatever the stride.
+//! 1. With NHWC a vector holds channels, so that no pixel needs shuffling, whatever the stride; and memory is
+//!    read in its order, which the processor foresees.
 //! 2. Neighbours share their input: eight sums of two rows take 24 loads instead of 72; four sums at stride 2
-//!    take 27 instead of 36. So the multiply-adds are the limit, as long as the strip is in L2.
+//!    take 27 instead of 36. So the multiply-adds are the limit, as long as the strip is in L2. The weights
+//!    are loaded for each block: kept over all blocks they would take the registers that the sums need.
 //! 3. A row above or below the picture is a row of zeros; the first and the last column are a block of one
 //!    that leaves out what is outside.
 //! 4. The last vector of channels reaches back over the one before it where the channels are no multiple
@@ -51,14 +52,13 @@ struct Row<'a> {
     shared: [Shared; 2],
 }
 
-/// The weights of a vector of channels, in registers.
-struct Weights<S: Simd> {
-    taps: [[S::Vector; 3]; 3],
-    bias: S::Vector,
-    low: S::Vector,
-    high: S::Vector,
-    /// The first of the channels.
+/// A vector of channels.
+#[derive(Clone, Copy)]
+struct Channels {
+    /// The first.
     first: usize,
+    /// Their nine weights and their bias, a vector each.
+    weights: *const f32,
 }
 
 /// Computes some rows of a map.
@@ -99,64 +99,52 @@ pub(super) unsafe fn run<S: Simd>(
         rows.for_each(|y| unsafe { row(y).narrow(stride) });
         return;
     }
-    let mut packed = prepared.weights.as_ptr();
-    for first in (0..shape.channels).step_by(S::LANES) {
-        // SAFETY: there are ten vectors for each vector of channels.
-        let weights = unsafe {
-            let taps = std::array::from_fn(|ky| {
-                std::array::from_fn(|kx| simd.load(packed.add((ky * 3 + kx) * S::LANES)))
-            });
-            let bias = simd.load(packed.add(9 * S::LANES));
-            packed = packed.add(10 * S::LANES);
-            Weights::<S> {
-                taps,
-                bias,
-                low: simd.splat(prepared.limits.0),
-                high: simd.splat(prepared.limits.1),
-                first: first.min(shape.channels - S::LANES),
+    let mut y = rows.start;
+    while y < rows.end {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match (stride, rows.end - y) {
+                (1, 1) => row(y).wide::<S, 1, 1>(simd),
+                (1, _) => row(y).wide::<S, 1, 2>(simd),
+                _ => row(y).wide::<S, 2, 1>(simd),
             }
-        };
-        let mut y = rows.start;
-        while y < rows.end {
-            // SAFETY: as the caller vouches.
-            unsafe {
-                match (stride, rows.end - y) {
-                    (1, 1) => row(y).wide::<S, 1, 1>(simd, &weights),
-                    (1, _) => row(y).wide::<S, 1, 2>(simd, &weights),
-                    _ => row(y).wide::<S, 2, 1>(simd, &weights),
-                }
-            }
-            y += if stride == 1 { 2 } else { 1 };
         }
+        y += if stride == 1 { 2 } else { 1 };
     }
 }
 
 impl Row<'_> {
-    /// A vector of channels of `ROWS` rows.
+    /// `ROWS` rows.
     #[inline(always)]
-    unsafe fn wide<S: Simd, const STRIDE: usize, const ROWS: usize>(self, simd: S, weights: &Weights<S>) {
+    unsafe fn wide<S: Simd, const STRIDE: usize, const ROWS: usize>(self, simd: S) {
         let in_width = self.prepared.step.input_shape.width;
         let out_width = self.prepared.step.output_shape.width;
         // Pixels whose three columns are all inside: from the second to this.
         let inside = ((in_width - 1).div_ceil(STRIDE)).min(out_width).max(1);
+        let channels = self.prepared.step.input_shape.channels;
+        let channels = (0..channels.div_ceil(S::LANES)).map(|v| Channels {
+            first: (v * S::LANES).min(channels - S::LANES),
+            // There are ten vectors for each vector of channels.
+            weights: self.prepared.weights.as_ptr().wrapping_add(v * 10 * S::LANES),
+        });
         // SAFETY: the blocks lie between the columns that reach outside.
         unsafe {
-            self.edge::<S, STRIDE, ROWS>(simd, weights, 0);
+            channels.clone().for_each(|c| self.edge::<S, STRIDE, ROWS>(simd, c, 0));
             let mut x = 1;
             while x + 4 <= inside {
-                self.block::<S, STRIDE, ROWS, 4>(simd, weights, x);
+                channels.clone().for_each(|c| self.block::<S, STRIDE, ROWS, 4>(simd, c, x));
                 x += 4;
             }
             if x + 2 <= inside {
-                self.block::<S, STRIDE, ROWS, 2>(simd, weights, x);
+                channels.clone().for_each(|c| self.block::<S, STRIDE, ROWS, 2>(simd, c, x));
                 x += 2;
             }
             if x < inside {
-                self.block::<S, STRIDE, ROWS, 1>(simd, weights, x);
+                channels.clone().for_each(|c| self.block::<S, STRIDE, ROWS, 1>(simd, c, x));
                 x += 1;
             }
             while x < out_width {
-                self.edge::<S, STRIDE, ROWS>(simd, weights, x);
+                channels.clone().for_each(|c| self.edge::<S, STRIDE, ROWS>(simd, c, x));
                 x += 1;
             }
         }
@@ -167,58 +155,61 @@ impl Row<'_> {
     unsafe fn block<S: Simd, const STRIDE: usize, const ROWS: usize, const COUNT: usize>(
         self,
         simd: S,
-        weights: &Weights<S>,
+        at: Channels,
         x: usize,
     ) {
         let channels = self.prepared.step.output_shape.channels;
-        let at = (x * STRIDE - 1) * channels + weights.first;
-        let mut sums = [[weights.bias; COUNT]; ROWS];
-        for k in 0..(ROWS - 1) * STRIDE + 3 {
-            for j in 0..(COUNT - 1) * STRIDE + 3 {
-                // SAFETY: the column is inside the row, and a vector from the first channel, too.
-                let value = unsafe { simd.load(self.input[k].add(at + j * channels)) };
-                for r in 0..ROWS {
-                    for i in 0..COUNT {
-                        if k >= r * STRIDE && k - r * STRIDE < 3 && j >= i * STRIDE && j - i * STRIDE < 3 {
-                            let tap = weights.taps[k - r * STRIDE][j - i * STRIDE];
-                            sums[r][i] = simd.mul_add(value, tap, sums[r][i]);
+        let start = (x * STRIDE - 1) * channels + at.first;
+        // SAFETY: there are ten vectors of weights; the columns are inside the row, and a vector from the
+        // first channel, too.
+        unsafe {
+            let mut sums = [[simd.load(at.weights.add(9 * S::LANES)); COUNT]; ROWS];
+            for k in 0..(ROWS - 1) * STRIDE + 3 {
+                // The weights that this input row meets in each output row.
+                let taps: [[S::Vector; 3]; ROWS] = std::array::from_fn(|r| {
+                    let ky = k.wrapping_sub(r * STRIDE).min(2);
+                    std::array::from_fn(|kx| simd.load(at.weights.add((ky * 3 + kx) * S::LANES)))
+                });
+                for j in 0..(COUNT - 1) * STRIDE + 3 {
+                    let value = simd.load(self.input[k].add(start + j * channels));
+                    for r in 0..ROWS {
+                        for i in 0..COUNT {
+                            if k >= r * STRIDE && k - r * STRIDE < 3 && j >= i * STRIDE && j - i * STRIDE < 3
+                            {
+                                sums[r][i] = simd.mul_add(value, taps[r][j - i * STRIDE], sums[r][i]);
+                            }
                         }
                     }
                 }
             }
-        }
-        for r in 0..ROWS {
-            // SAFETY: the pixels are inside the rows.
-            unsafe { self.finish::<S, COUNT>(simd, weights, r, x, sums[r]) };
+            for r in 0..ROWS {
+                self.finish::<S, COUNT>(simd, at.first, r, x, sums[r]);
+            }
         }
     }
 
     /// One pixel of which some columns may be outside.
     #[inline(always)]
-    unsafe fn edge<S: Simd, const STRIDE: usize, const ROWS: usize>(
-        self,
-        simd: S,
-        weights: &Weights<S>,
-        x: usize,
-    ) {
+    unsafe fn edge<S: Simd, const STRIDE: usize, const ROWS: usize>(self, simd: S, at: Channels, x: usize) {
         let in_width = self.prepared.step.input_shape.width;
         let channels = self.prepared.step.output_shape.channels;
         for r in 0..ROWS {
-            let mut sum = weights.bias;
-            for ky in 0..3 {
-                for kx in 0..3 {
-                    if let Some(column) = (x * STRIDE + kx).checked_sub(1)
-                        && column < in_width
-                    {
-                        let at = column * channels + weights.first;
-                        // SAFETY: as in `block`; columns outside are left out.
-                        let value = unsafe { simd.load(self.input[r * STRIDE + ky].add(at)) };
-                        sum = simd.mul_add(value, weights.taps[ky][kx], sum);
+            // SAFETY: as in `block`; columns outside are left out.
+            unsafe {
+                let mut sum = simd.load(at.weights.add(9 * S::LANES));
+                for ky in 0..3 {
+                    for kx in 0..3 {
+                        if let Some(column) = (x * STRIDE + kx).checked_sub(1)
+                            && column < in_width
+                        {
+                            let from = self.input[r * STRIDE + ky].add(column * channels + at.first);
+                            let tap = simd.load(at.weights.add((ky * 3 + kx) * S::LANES));
+                            sum = simd.mul_add(simd.load(from), tap, sum);
+                        }
                     }
                 }
+                self.finish::<S, 1>(simd, at.first, r, x, [sum]);
             }
-            // SAFETY: the pixel is inside the row.
-            unsafe { self.finish::<S, 1>(simd, weights, r, x, [sum]) };
         }
     }
 
@@ -227,15 +218,16 @@ impl Row<'_> {
     unsafe fn finish<S: Simd, const COUNT: usize>(
         self,
         simd: S,
-        weights: &Weights<S>,
+        first: usize,
         r: usize,
         x: usize,
         mut sums: [S::Vector; COUNT],
     ) {
         let channels = self.prepared.step.output_shape.channels;
-        let (first, shared) = (weights.first, self.shared[r]);
+        let (low, high) = self.prepared.limits;
+        let shared = self.shared[r];
         for i in 0..COUNT {
-            sums[i] = simd.clamp(sums[i], weights.low, weights.high);
+            sums[i] = simd.clamp(sums[i], simd.splat(low), simd.splat(high));
         }
         // SAFETY: the pixels are inside the rows, and so are a vector of their channels and the shortcut's.
         unsafe {

@@ -14,7 +14,7 @@ pub(in crate::cpu) struct Avx2(());
 impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
-    const TILE_ROWS: [usize; 3] = [10, 6, 4];
+    const TILE_ROWS: [usize; 3] = [10, 6, 0];
 
     fn detect() -> Option<Self> {
         (std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"))
