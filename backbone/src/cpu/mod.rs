@@ -22,6 +22,7 @@ mod depthwise;
 mod mean;
 mod memory;
 mod packing;
+mod placement;
 mod pointwise;
 mod simd;
 mod stem;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::placement::Placement;
+
 /// How often a thread that waits for another looks again before it lets others run: some 20 µs, about as long
 /// as it would take to sleep and to be woken.
 const LOOKS: usize = 2_000;
@@ -42,6 +44,7 @@ struct Shared {
     done: Condvar,
     /// A thread panicked in the current job.
     failed: AtomicBool,
+    placement: Placement,
 }
 
 struct State {
@@ -75,6 +78,7 @@ impl Pool {
             work: Condvar::new(),
             done: Condvar::new(),
             failed: AtomicBool::new(false),
+            placement: Placement::new(threads.saturating_sub(1)),
         });
         let mut pool = Self { shared, helpers: Vec::new() };
         for i in 1..threads {
@@ -97,6 +101,7 @@ impl Pool {
         if self.helpers.is_empty() {
             return job(0, &|| false);
         }
+        self.shared.placement.make_way();
         let pointer: *const Task<'_> = job;
         // SAFETY: only the lifetime changes. Helpers call the job only between here and the wait below,
         // which does not end before every one of them has left it, also where the job panics.
@@ -151,6 +156,7 @@ impl Shared {
 
     /// The life of a helper: wait for a job, do it, say so.
     fn help(&self, number: usize) {
+        self.placement.arrive(number - 1);
         let mut seen = 0;
         loop {
             let job = {
