@@ -21,6 +21,13 @@ pub trait Engine: Send {
     /// [`Error::InputSize`] where there is another number of bytes.
     fn run_pixels(&mut self, pixels: &[u8]) -> Result<(), Error>;
 
+    /// Another engine over the same weights, which are not copied, with so many threads (0 for one a
+    /// processor): it can run beside this one.
+    ///
+    /// # Errors
+    /// As making an engine.
+    fn twin(&self, threads: usize) -> Result<Box<dyn Engine>, Error>;
+
     /// The values of output `index` of the last run, in the order of the network's outputs; empty before
     /// the first run's end or where there is no such output.
     fn output(&self, index: usize) -> &[f32];

@@ -1,5 +1,7 @@
 //! From the network's outputs to candidates: softmax over the classes, boxes from anchors and offsets.
 
+use std::cmp::Ordering;
+
 use crate::anchors::Anchor;
 use crate::detections::BoxXyxy;
 
@@ -18,29 +20,43 @@ pub(crate) struct Candidate {
     pub(crate) score: f32,
 }
 
-/// Collects every allowed class whose probability is above `threshold`; the background (0) is none.
+/// Collects every allowed class whose probability is above `threshold`, by class; the background (0) is none.
 ///
-/// `logits` has `classes` values an anchor. The exponentials of an anchor are summed only where its best
-/// class can reach the threshold, so that the many anchors on background cost little.
-pub(crate) fn candidates(logits: &[f32], allowed: &[bool], threshold: f32, into: &mut Vec<Candidate>) {
-    into.clear();
-    let classes = allowed.len();
+/// `logits` has `into.len()` values an anchor. The exponentials of an anchor are summed only where its best
+/// class can reach the threshold, so that the many anchors on background cost little. `exponentials` is
+/// scratch.
+pub(crate) fn candidates(
+    logits: &[f32],
+    allowed: &[bool],
+    threshold: f32,
+    exponentials: &mut Vec<f32>,
+    into: &mut [Vec<Candidate>],
+) {
+    into.iter_mut().for_each(Vec::clear);
     // softmax(c) > t needs exp(logit_c - background) > t × (1 + …), so at least this much:
     let margin = if threshold > 0.0 { threshold.ln() } else { f32::NEG_INFINITY };
-    for (anchor, logits) in logits.chunks_exact(classes).enumerate() {
-        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for (anchor, logits) in logits.chunks_exact(into.len().max(1)).enumerate() {
         let best = logits[1..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let top = logits[0].max(best);
         if !top.is_finite() || best - top < margin {
             continue;
         }
-        let sum: f32 = logits.iter().map(|l| (l - top).exp()).sum();
-        for (class, (logit, allowed)) in logits.iter().zip(allowed).enumerate().skip(1) {
-            let score = (logit - top).exp() / sum;
+        exponentials.clear();
+        exponentials.extend(logits.iter().map(|l| (l - top).exp()));
+        let sum: f32 = exponentials.iter().sum();
+        let classes = exponentials.iter().zip(allowed).zip(into.iter_mut()).enumerate().skip(1);
+        for (class, ((exponential, allowed), into)) in classes {
+            let score = exponential / sum;
             if *allowed && score > threshold {
                 into.push(Candidate { class: class as u32, anchor: anchor as u32, score });
             }
         }
     }
+}
+
+/// Better candidates first; equal scores by lower anchor, then class, so that the result is one.
+pub(crate) fn by_score(a: &Candidate, b: &Candidate) -> Ordering {
+    b.score.total_cmp(&a.score).then(a.anchor.cmp(&b.anchor)).then(a.class.cmp(&b.class))
 }
 
 /// The box of an anchor and its four offsets, in units of the picture scaled by `width` and `height`.
@@ -59,17 +75,29 @@ mod tests {
     #[test]
     fn softmax_and_threshold() {
         let logits = [0.0, 0.0, 0.0, 5.0, 0.0, 0.0, f32::NAN, f32::NAN, f32::NAN, 0.0, 3.0, 0.0];
-        let mut found = Vec::new();
-        candidates(&logits, &[true; 3], 0.3, &mut found);
+        let found = |allowed: [bool; 3], threshold: f32| {
+            let mut found = [const { Vec::new() }; 3];
+            candidates(&logits, &allowed, threshold, &mut Vec::new(), &mut found);
+            let mut found = found.concat();
+            found.sort_by(|a, b| a.anchor.cmp(&b.anchor).then(a.class.cmp(&b.class)));
+            found
+        };
+        let all = found([true; 3], 0.3);
         let third = 1.0 / 3.0;
-        assert_eq!(found.len(), 3);
-        assert_eq!((found[0].anchor, found[0].class), (0, 1));
-        assert!((found[0].score - third).abs() < 1e-6 && (found[1].score - third).abs() < 1e-6);
-        assert_eq!((found[2].anchor, found[2].class), (3, 1));
-        candidates(&logits, &[true, false, true], 0.3, &mut found);
-        assert_eq!(found.len(), 1);
-        candidates(&logits, &[true; 3], 0.0, &mut found);
-        assert_eq!(found.len(), 6);
+        assert_eq!(all.len(), 3);
+        assert_eq!((all[0].anchor, all[0].class), (0, 1));
+        assert!((all[0].score - third).abs() < 1e-6 && (all[1].score - third).abs() < 1e-6);
+        assert_eq!((all[2].anchor, all[2].class), (3, 1));
+        assert_eq!(found([true, false, true], 0.3).len(), 1);
+        assert_eq!(found([true; 3], 0.0).len(), 6);
+    }
+
+    #[test]
+    fn ties_go_by_anchor() {
+        let candidate = |anchor, class| Candidate { class, anchor, score: 0.5 };
+        let mut list = [candidate(7, 1), candidate(3, 2), candidate(3, 1)];
+        list.sort_by(by_score);
+        assert_eq!(list, [candidate(3, 1), candidate(3, 2), candidate(7, 1)]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod import;
 pub mod models;
 mod nms;
 mod pipeline;
+mod postprocess;
 mod preprocess;
 pub mod record;
 pub mod source;

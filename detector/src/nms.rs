@@ -6,14 +6,18 @@ use crate::detections::BoxXyxy;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scored {
     pub(crate) class: u32,
-    pub(crate) anchor: u32,
     pub(crate) score: f32,
     pub(crate) bounds: BoxXyxy,
 }
 
 /// Keeps, best first, each box that overlaps no better kept one of its class by more than `iou`, up to
 /// `limit` boxes. `sorted` comes best first; what is kept goes to `kept`.
-pub(crate) fn suppress(sorted: &[Scored], iou: f32, limit: usize, kept: &mut Vec<Scored>) {
+pub(crate) fn suppress(
+    sorted: impl IntoIterator<Item = Scored>,
+    iou: f32,
+    limit: usize,
+    kept: &mut Vec<Scored>,
+) {
     kept.clear();
     for candidate in sorted {
         if kept.len() == limit {
@@ -22,14 +26,9 @@ pub(crate) fn suppress(sorted: &[Scored], iou: f32, limit: usize, kept: &mut Vec
         let hidden =
             |better: &Scored| better.class == candidate.class && better.bounds.iou(candidate.bounds) > iou;
         if !kept.iter().any(hidden) {
-            kept.push(*candidate);
+            kept.push(candidate);
         }
     }
-}
-
-/// Better candidates first; equal scores by lower anchor, then class, so that the result is one.
-pub(crate) fn by_score(a: &Scored, b: &Scored) -> std::cmp::Ordering {
-    b.score.total_cmp(&a.score).then(a.anchor.cmp(&b.anchor)).then(a.class.cmp(&b.class))
 }
 
 #[cfg(test)]
@@ -38,26 +37,18 @@ mod tests {
 
     fn scored(class: u32, score: f32, x1: f32) -> Scored {
         let bounds = BoxXyxy { x1, y1: 0.0, x2: x1 + 10.0, y2: 10.0 };
-        Scored { class, anchor: 0, score, bounds }
+        Scored { class, score, bounds }
     }
 
     #[test]
     fn best_of_each_class_stays() {
         let list = [scored(1, 0.9, 0.0), scored(2, 0.8, 0.0), scored(1, 0.7, 1.0), scored(1, 0.6, 20.0)];
         let mut kept = Vec::new();
-        suppress(&list, 0.45, 100, &mut kept);
+        suppress(list, 0.45, 100, &mut kept);
         assert_eq!(kept.iter().map(|k| k.score).collect::<Vec<_>>(), [0.9, 0.8, 0.6]);
-        suppress(&list, 0.45, 2, &mut kept);
+        suppress(list, 0.45, 2, &mut kept);
         assert_eq!(kept.len(), 2);
-        suppress(&list, 1.0, 100, &mut kept);
+        suppress(list, 1.0, 100, &mut kept);
         assert_eq!(kept.len(), 4);
-    }
-
-    #[test]
-    fn ties_go_by_anchor() {
-        let mut list =
-            [Scored { anchor: 7, ..scored(1, 0.5, 0.0) }, Scored { anchor: 3, ..scored(2, 0.5, 0.0) }];
-        list.sort_by(by_score);
-        assert_eq!(list[0].anchor, 3);
     }
 }

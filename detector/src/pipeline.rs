@@ -3,19 +3,18 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sandglass_backbone::{Backbone, CpuEngine, Engine, ModelInfo, Plan, Weights};
 
-use crate::anchors::{Anchor, anchors};
-use crate::decode::{Candidate, candidates, decode};
 use crate::detections::{Detection, Detections, Timing};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::heads::{BOX_DELTAS, CLASS_LOGITS, INPUT_SIZE, ssdlite};
 use crate::models;
-use crate::nms::{Scored, by_score, suppress};
+use crate::postprocess::{Outputs, Postprocessor};
 use crate::preprocess::Preprocessor;
 
 /// What the network runs on.
@@ -195,7 +194,6 @@ impl DetectorBuilder {
             classes: ClassFilter::All,
             allowed: vec![true; network.labels.len()],
             threads: self.threads,
-            anchors: anchors(),
             network,
         };
         detector.set_classes(self.classes)?;
@@ -223,7 +221,6 @@ pub struct Detector {
     /// By class, whether it is looked for.
     allowed: Vec<bool>,
     threads: usize,
-    anchors: Vec<Anchor>,
     network: Loaded,
 }
 
@@ -234,17 +231,22 @@ struct Loaded {
     trained: bool,
     description: String,
     work: Mutex<Work>,
+    /// For batches, made when the first comes: of each thread its own.
+    lanes: Mutex<Vec<Work>>,
 }
 
 /// What one frame at a time uses.
 struct Work {
     preprocessor: Preprocessor,
     engine: Box<dyn Engine>,
-    candidates: Vec<Candidate>,
-    scored: Vec<Scored>,
-    kept: Vec<Scored>,
-    /// Candidates met so far, by class.
-    met: Vec<usize>,
+    postprocessor: Postprocessor,
+}
+
+impl Work {
+    fn new(engine: Box<dyn Engine>, classes: usize) -> Self {
+        let preprocessor = Preprocessor::new(INPUT_SIZE);
+        Self { preprocessor, engine, postprocessor: Postprocessor::new(classes) }
+    }
 }
 
 impl Loaded {
@@ -252,21 +254,17 @@ impl Loaded {
         let asked = backbone.map(str::parse::<Backbone>).transpose()?;
         let (weights, info) = load(asked.as_ref(), weights)?;
         let network = ssdlite(&info.backbone, info.classes.len());
-        let engine = CpuEngine::new(Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE)?, threads)?;
-        let work = Work {
-            preprocessor: Preprocessor::new(INPUT_SIZE, info.normalisation),
-            candidates: Vec::new(),
-            scored: Vec::new(),
-            kept: Vec::new(),
-            met: vec![0; info.classes.len()],
-            engine: Box::new(engine),
-        };
+        let mut plan = Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE)?;
+        plan.take_pixels(&info.normalisation);
+        let engine = CpuEngine::new(plan, threads)?;
+        let work = Work::new(Box::new(engine), info.classes.len());
         Ok(Self {
             labels: models::labels(&info),
             backbone: info.backbone,
             trained: weights.is_trained(),
             description: work.engine.describe(),
             work: Mutex::new(work),
+            lanes: Mutex::default(),
         })
     }
 }
@@ -320,54 +318,95 @@ impl Detector {
     /// # Errors
     /// [`Error::Setting`] where a setting was changed to something out of range.
     pub fn detect(&self, frame: &Frame) -> Result<Detections, Error> {
+        let mut detections = Detections::default();
+        self.detect_into(frame, &mut detections)?;
+        Ok(detections)
+    }
+
+    /// As [`Detector::detect`], into detections of an earlier frame: after the first frames nothing is
+    /// allocated. Where it fails, they may be of either frame.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`].
+    pub fn detect_into(&self, frame: &Frame, into: &mut Detections) -> Result<(), Error> {
         self.settings.check()?;
         // A thread that panicked has left nothing that the next frame reads.
         let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let Work { preprocessor, engine, candidates: found, scored, kept, met } = &mut *work;
+        self.look(&mut work, frame, into)
+    }
+
+    fn look(&self, work: &mut Work, frame: &Frame, into: &mut Detections) -> Result<(), Error> {
+        let Work { preprocessor, engine, postprocessor } = work;
         let begin = Instant::now();
         let input = preprocessor.run(frame);
         let prepared = Instant::now();
-        engine.run(input)?;
+        engine.run_pixels(input)?;
         let computed = Instant::now();
-
-        let Settings { score_threshold, iou_threshold, max_detections, candidates_per_class } = self.settings;
-        candidates(engine.output(CLASS_LOGITS), &self.allowed, score_threshold, found);
-        let deltas = engine.output(BOX_DELTAS).as_chunks::<4>().0;
-        let (width, height) = (frame.width() as f32, frame.height() as f32);
-        scored.clear();
-        scored.extend(found.iter().filter_map(|c| {
-            let at = c.anchor as usize;
-            let bounds = decode(self.anchors.get(at)?, deltas.get(at)?, width, height);
-            Some(Scored { class: c.class, anchor: c.anchor, score: c.score, bounds })
-        }));
-        scored.sort_unstable_by(by_score);
-        met.fill(0);
-        scored.retain(|s| {
-            let met = &mut met[s.class as usize];
-            *met += 1;
-            *met <= candidates_per_class
-        });
-        suppress(scored, iou_threshold, max_detections, kept);
-        let items = kept.iter().filter_map(|k| {
-            let class_id = k.class as usize;
+        let size = (frame.width(), frame.height());
+        let outputs =
+            Outputs { logits: engine.output(CLASS_LOGITS), deltas: engine.output(BOX_DELTAS), size };
+        let found = postprocessor.run(outputs, &self.allowed, &self.settings);
+        into.items.clear();
+        into.items.extend(found.iter().filter_map(|found| {
+            let class_id = found.class as usize;
             let label = Arc::clone(self.network.labels.get(class_id)?);
-            Some(Detection { label, class_id, score: k.score, bounds: k.bounds })
-        });
-        let items = items.collect();
-        let timing = Timing {
+            Some(Detection { label, class_id, score: found.score, bounds: found.bounds })
+        }));
+        (into.width, into.height) = size;
+        into.timing = Timing {
             preprocess: prepared - begin,
             network: computed - prepared,
             postprocess: computed.elapsed(),
         };
-        Ok(Detections { items, width: frame.width(), height: frame.height(), timing })
+        Ok(())
     }
 
-    /// Finds the objects of several frames, in their order.
+    /// Finds the objects of several frames, in their order. Each thread takes whole frames, which is faster
+    /// than all threads at one frame after the other.
     ///
     /// # Errors
-    /// As [`Detector::detect`].
+    /// As [`Detector::detect`], and [`Error::Backbone`] where the system refuses a thread.
     pub fn detect_batch(&self, frames: &[Frame]) -> Result<Vec<Detections>, Error> {
-        frames.iter().map(|frame| self.detect(frame)).collect()
+        let threads = match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let lanes = threads.min(frames.len());
+        if lanes < 2 {
+            return frames.iter().map(|frame| self.detect(frame)).collect();
+        }
+        self.settings.check()?;
+        let mut works = self.network.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        while works.len() < lanes {
+            let twin = self.network.work.lock().unwrap_or_else(PoisonError::into_inner).engine.twin(1)?;
+            works.push(Work::new(twin, self.network.labels.len()));
+        }
+        let next = AtomicUsize::new(0);
+        // What one thread does: whichever frame is next, until there is none.
+        let take = |work: &mut Work| {
+            let mut taken = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(frame) = frames.get(index) else { return taken };
+                let mut found = Detections::default();
+                taken.push((index, self.look(work, frame, &mut found).map(|()| found)));
+            }
+        };
+        let mut taken = std::thread::scope(|scope| {
+            let mut works = works.iter_mut().take(lanes);
+            let own = works.next();
+            let others: Vec<_> = works.map(|work| scope.spawn(|| take(work))).collect();
+            let mut taken = own.map(take).unwrap_or_default();
+            for other in others {
+                match other.join() {
+                    Ok(results) => taken.extend(results),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            taken
+        });
+        taken.sort_unstable_by_key(|(index, _)| *index);
+        taken.into_iter().map(|(_, result)| result).collect()
     }
 
     /// Changes the network; settings and classes stay. Where it fails, the old one stays, too.

@@ -1,17 +1,24 @@
-//! From a frame to the network's input: resized to a square without keeping the aspect, normalised, HWC.
+//! From a frame to the network's input: resized to a square without keeping the aspect, RGB, a byte a channel.
 //!
-//! Bilinear with half-pixel centres and no smoothing, as OpenCV's `resize` and PyTorch's `interpolate` do
-//! it: output pixel i reads at (i + ½) × source / target − ½, held at the edges.
-
-use sandglass_backbone::Normalisation;
+//! Bilinear with half-pixel centres and no smoothing, as OpenCV's `resize` does it, and PyTorch's `interpolate`
+//! but for the rounding: output pixel i reads at (i + ½) × source / target − ½, held at the edges. First two
+//! rows are blended, all along, then the pixels of that row. The network's first convolution takes the
+//! bytes and normalises them ([`sandglass_backbone::Plan::take_pixels`]).
 
 use crate::frame::Frame;
 
-/// Two source positions and the share of the second.
-#[derive(Clone, Copy, Debug, Default)]
+/// Parts of a whole in which rows are blended: the sum stays in 16 bits.
+const ROW_PARTS: u16 = 1 << 8;
+/// Parts of a whole in which pixels of a row are blended: the sum stays in 31 bits.
+const COLUMN_PARTS: i32 = 1 << 14;
+/// From both parts back to a byte, rounded.
+const SHIFT: u32 = ROW_PARTS.trailing_zeros() + COLUMN_PARTS.trailing_zeros();
+const HALF: i32 = 1 << (SHIFT - 1);
+
+/// Two neighbouring source positions and the share of the second.
+#[derive(Clone, Copy, Debug)]
 struct Tap {
     low: usize,
-    high: usize,
     share: f32,
 }
 
@@ -19,51 +26,54 @@ struct Tap {
 #[derive(Debug)]
 pub(crate) struct Preprocessor {
     side: usize,
-    /// `value × scale + shift` normalises.
-    scale: [f32; 3],
-    shift: [f32; 3],
     source: (u32, u32),
-    columns: Vec<Tap>,
+    columns: Vec<(usize, i32)>,
     rows: Vec<Tap>,
-    output: Vec<f32>,
+    /// Two rows blended, in parts of [`ROW_PARTS`]; the last pixel twice.
+    blended: Vec<u16>,
+    output: Vec<u8>,
 }
 
 impl Preprocessor {
     /// For a square input of `side` pixels.
-    pub(crate) fn new(side: usize, normalisation: Normalisation) -> Self {
-        let Normalisation { mean, deviation } = normalisation;
+    pub(crate) fn new(side: usize) -> Self {
         Self {
             side,
-            scale: deviation.map(|d| 1.0 / d),
-            shift: std::array::from_fn(|c| -mean[c] / deviation[c]),
             source: (0, 0),
             columns: Vec::new(),
             rows: Vec::new(),
-            output: vec![0.0; side * side * 3],
+            blended: Vec::new(),
+            output: vec![0; side * side * 3],
         }
     }
 
-    /// The input for a frame: `side` × `side` × 3 values.
-    pub(crate) fn run(&mut self, frame: &Frame) -> &[f32] {
+    /// The input for a frame: `side` × `side` × 3 bytes.
+    pub(crate) fn run(&mut self, frame: &Frame) -> &[u8] {
         let size = (frame.width(), frame.height());
+        let width = frame.width() as usize * 3;
         if self.source != size {
             self.source = size;
-            taps(&mut self.columns, frame.width() as usize, self.side, 3);
-            taps(&mut self.rows, frame.height() as usize, self.side, 1);
+            let parts = |tap: Tap| (tap.low * 3, (tap.share * COLUMN_PARTS as f32).round() as i32);
+            self.columns.clear();
+            self.columns.extend(taps(frame.width() as usize, self.side).map(parts));
+            self.rows.clear();
+            self.rows.extend(taps(frame.height() as usize, self.side));
+            self.blended.clear();
+            self.blended.resize(width + 3, 0);
         }
         for (row, output) in self.rows.iter().zip(self.output.chunks_exact_mut(self.side * 3)) {
-            let (above, below) = (frame.row(row.low as u32), frame.row(row.high as u32));
-            for (column, pixel) in self.columns.iter().zip(output.as_chunks_mut::<3>().0) {
-                let pick = |row: &[u8], at: usize| -> [f32; 3] {
-                    row.get(at..at + 3).map_or([0.0; 3], |p| [p[0].into(), p[1].into(), p[2].into()])
+            let above = frame.row(row.low as u32);
+            let below = frame.row((row.low as u32 + 1).min(size.1 - 1));
+            blend(above, below, (row.share * f32::from(ROW_PARTS)).round() as u16, &mut self.blended);
+            self.blended.copy_within(width - 3..width, width);
+            for (&(low, share), pixel) in self.columns.iter().zip(output.as_chunks_mut::<3>().0) {
+                let Some(pair) = self.blended.get(low..).and_then(|rest| rest.first_chunk::<6>()) else {
+                    continue;
                 };
-                let (a, b) = (pick(above, column.low), pick(above, column.high));
-                let (c, d) = (pick(below, column.low), pick(below, column.high));
-                for i in 0..3 {
-                    let top = a[i] + (b[i] - a[i]) * column.share;
-                    let bottom = c[i] + (d[i] - c[i]) * column.share;
-                    let value = top + (bottom - top) * row.share;
-                    pixel[i] = value * self.scale[i] + self.shift[i];
+                for (i, value) in pixel.iter_mut().enumerate() {
+                    let (left, right) = (i32::from(pair[i]), i32::from(pair[i + 3]));
+                    let sum = left * COLUMN_PARTS + (right - left) * share;
+                    *value = ((sum + HALF) >> SHIFT) as u8;
                 }
             }
         }
@@ -71,40 +81,74 @@ impl Preprocessor {
     }
 }
 
-/// Where `target` output positions read among `source` ones, positions counted in steps of `unit`.
-fn taps(list: &mut Vec<Tap>, source: usize, target: usize, unit: usize) {
+/// `above × (1 - share) + below × share`, in parts of [`ROW_PARTS`].
+fn blend(above: &[u8], below: &[u8], share: u16, into: &mut [u16]) {
+    for ((value, a), b) in into.iter_mut().zip(above).zip(below) {
+        *value = u16::from(*a) * (ROW_PARTS - share) + u16::from(*b) * share;
+    }
+}
+
+/// Where `target` output positions read among `source` ones. The last position may have no neighbour; its
+/// share is 0.
+fn taps(source: usize, target: usize) -> impl Iterator<Item = Tap> {
     let ratio = source as f64 / target as f64;
-    list.clear();
-    list.extend((0..target).map(|i| {
-        let at = ((i as f64 + 0.5) * ratio - 0.5).max(0.0);
-        let low = (at as usize).min(source - 1);
-        Tap { low: low * unit, high: (low + 1).min(source - 1) * unit, share: (at - low as f64) as f32 }
-    }));
+    (0..target).map(move |i| {
+        let at = ((i as f64 + 0.5) * ratio - 0.5).clamp(0.0, (source - 1) as f64);
+        Tap { low: at as usize, share: at.fract() as f32 }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: Normalisation = Normalisation { mean: [0.0; 3], deviation: [1.0; 3] };
-
     #[test]
     fn half_pixel_centres() {
         // A ramp of 4 pixels to 2: output 0 reads at 0.5, output 1 at 2.5.
         let frame = Frame::rgb8(4, 1, (0..4).flat_map(|x| [x * 10; 3]).collect()).unwrap();
-        let mut preprocessor = Preprocessor::new(2, PLAIN);
-        let rows = preprocessor.run(&frame);
-        assert_eq!(rows, [5.0, 5.0, 5.0, 25.0, 25.0, 25.0, 5.0, 5.0, 5.0, 25.0, 25.0, 25.0]);
-        // Enlarged, the edges hold.
-        let mut preprocessor = Preprocessor::new(8, PLAIN);
-        let row: Vec<f32> = preprocessor.run(&frame)[..24].iter().step_by(3).copied().collect();
-        assert_eq!(row, [0.0, 2.5, 7.5, 12.5, 17.5, 22.5, 27.5, 30.0]);
+        let mut preprocessor = Preprocessor::new(2);
+        assert_eq!(preprocessor.run(&frame), [5, 5, 5, 25, 25, 25, 5, 5, 5, 25, 25, 25]);
+        // Enlarged, the edges hold; halves are rounded up.
+        let mut preprocessor = Preprocessor::new(8);
+        let row: Vec<u8> = preprocessor.run(&frame)[..24].iter().step_by(3).copied().collect();
+        assert_eq!(row, [0, 3, 8, 13, 18, 23, 28, 30]);
+    }
+
+    /// As the documentation says it, in floating point.
+    fn plain(frame: &Frame, side: usize) -> Vec<f64> {
+        let read = |x: usize, y: usize, c: usize| {
+            let x = x.min(frame.width() as usize - 1);
+            f64::from(frame.row((y as u32).min(frame.height() - 1))[x * 3 + c])
+        };
+        let position = |i: usize, source: u32| {
+            let at = (i as f64 + 0.5) * f64::from(source) / side as f64 - 0.5;
+            let at = at.clamp(0.0, f64::from(source - 1));
+            (at as usize, at.fract())
+        };
+        let mut values = Vec::new();
+        for y in 0..side {
+            for x in 0..side {
+                for c in 0..3 {
+                    let ((x, dx), (y, dy)) = (position(x, frame.width()), position(y, frame.height()));
+                    let row = |y| read(x, y, c) * (1.0 - dx) + read(x + 1, y, c) * dx;
+                    values.push(row(y) * (1.0 - dy) + row(y + 1) * dy);
+                }
+            }
+        }
+        values
     }
 
     #[test]
-    fn channels_are_normalised_by_themselves() {
-        let frame = Frame::rgb8(1, 1, vec![123, 117, 104]).unwrap();
-        let mut preprocessor = Preprocessor::new(1, Normalisation::SSDLITE);
-        assert!(preprocessor.run(&frame).iter().all(|v| v.abs() < 1e-6));
+    fn any_size_is_within_rounding_of_floating_point() {
+        for (width, height) in [(1, 1), (1, 7), (5, 1), (31, 17), (320, 320), (333, 501), (640, 480)] {
+            let noise = |i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8;
+            let frame = Frame::rgb8(width, height, (0..width * height * 3).map(noise).collect()).unwrap();
+            let mut preprocessor = Preprocessor::new(40);
+            let got = preprocessor.run(&frame);
+            // Half a step of rounding, and half a 256th of the difference of two rows.
+            for (got, expected) in got.iter().zip(plain(&frame, 40)) {
+                assert!((f64::from(*got) - expected).abs() <= 1.01, "{width}x{height}: {got} {expected}");
+            }
+        }
     }
 }

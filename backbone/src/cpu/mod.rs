@@ -8,8 +8,8 @@
 #![expect(unsafe_code, reason = "the kernels are called with rows of shared maps")]
 
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
@@ -55,6 +55,9 @@ impl Default for CpuOptions {
 
 /// A plan made ready for this machine's processor.
 pub struct CpuEngine {
+    /// The plan without its weights, which the model's steps have.
+    plan: Arc<Plan>,
+    streamed: bool,
     pool: Pool,
     model: Model,
     /// The maps that are whole, and the outputs.
@@ -67,7 +70,7 @@ pub struct CpuEngine {
 /// All that does not change from one input to the next, but for the progress of the threads.
 struct Model {
     instructions: InstructionSet,
-    steps: Vec<Prepared>,
+    steps: Arc<[Prepared]>,
     chains: Vec<Chain>,
     progress: Vec<Progress>,
     /// The maps that are whole, with their channels.
@@ -120,8 +123,17 @@ impl CpuEngine {
             set if set.is_available() => set,
             _ => InstructionSet::Scalar,
         };
-        let pool = Pool::new(options.threads).map_err(Error::Thread)?;
-        let chains = chains::chains(&plan, pool.threads(), options.streamed);
+        let Plan { maps, steps, outputs, border } = plan;
+        let prepared: Arc<[_]> = steps.into_iter().map(|step| Prepared::new(step, instructions)).collect();
+        let steps = prepared.iter().map(|prepared| prepared.step.clone()).collect();
+        let plan = Arc::new(Plan { maps, steps, outputs, border });
+        Self::assemble(plan, prepared, CpuOptions { instructions, ..options })
+    }
+
+    fn assemble(plan: Arc<Plan>, steps: Arc<[Prepared]>, options: CpuOptions) -> Result<Self, Error> {
+        let CpuOptions { threads, instructions, streamed } = options;
+        let pool = Pool::new(threads).map_err(Error::Thread)?;
+        let chains = chains::chains(&plan, pool.threads(), streamed);
         let layout = chains::layout(&plan, &chains);
         let widest = plan.steps.iter().filter(|s| matches!(s.kind, StepKind::Depthwise { .. }));
         let widest = widest.map(|s| s.input_shape.width * s.input_shape.channels).max().unwrap_or(0);
@@ -138,15 +150,15 @@ impl CpuEngine {
             instructions,
             input: plan.input(),
             maps: plan.maps.iter().zip(&layout.homes).map(rows).collect(),
-            border: plan.border,
+            border: plan.border.clone(),
             clock: None,
-            steps: plan.steps.into_iter().map(|step| Prepared::new(step, instructions)).collect(),
+            steps,
             progress: chains.iter().map(|_| Progress::default()).collect(),
             chains,
             zeros: vec![0.0; widest],
         };
         let windows = (0..pool.threads()).map(|_| Buffer::new(layout.thread_len)).collect();
-        Ok(Self { pool, model, memory, outputs: layout.outputs, windows })
+        Ok(Self { plan, streamed, pool, model, memory, outputs: layout.outputs, windows })
     }
 
     /// Threads that work on one input.
@@ -214,6 +226,12 @@ impl Engine for CpuEngine {
 
     fn run_pixels(&mut self, pixels: &[u8]) -> Result<(), Error> {
         self.run_input(Input::Pixels(pixels))
+    }
+
+    fn twin(&self, threads: usize) -> Result<Box<dyn Engine>, Error> {
+        let options = CpuOptions { threads, instructions: self.model.instructions, streamed: self.streamed };
+        let twin = Self::assemble(Arc::clone(&self.plan), Arc::clone(&self.model.steps), options)?;
+        Ok(Box::new(twin))
     }
 
     fn output(&self, index: usize) -> &[f32] {
