@@ -40,6 +40,14 @@ pub enum Error {
         /// One line for each tensor that is missing, left over, of another shape or dtype, or not finite.
         problems: Vec<String>,
     },
+    /// A plan whose parts do not fit together; those of [`Plan::new`](crate::Plan::new) always do.
+    #[error("the plan cannot be run: step {step}: {reason}")]
+    Plan {
+        /// The name of the step's weights.
+        step: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// An input of another size than the engine was planned for.
     #[error("the input has {got} values, the network was planned for {expected}")]
     InputSize {

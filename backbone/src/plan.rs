@@ -75,6 +75,66 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Whether it fits `maps`, of which some are `written` before it.
+    fn check(&self, maps: &[Shape], border: &[f32], written: &[bool]) -> Result<(), &'static str> {
+        let (input, output) = (self.input_shape, self.output_shape);
+        let strided = |stride: usize| {
+            let fits = |from: usize, to: usize| to == from.div_ceil(stride);
+            match stride {
+                1 | 2 if fits(input.height, output.height) && fits(input.width, output.width) => Ok(()),
+                1 | 2 => Err("the output is not as large as the stride makes it"),
+                _ => Err("the stride is neither 1 nor 2"),
+            }
+        };
+        if maps.get(self.input.0) != Some(&input) || maps.get(self.output.0) != Some(&output) {
+            return Err("the shapes are not those of its maps");
+        }
+        if !written[self.input.0] || written[self.output.0] {
+            return Err("it reads what is not written yet, or writes what is");
+        }
+        if (self.input == Map(0)) != matches!(self.kind, StepKind::Full { .. }) {
+            return Err("the input is read by full convolutions, and they read nothing else");
+        }
+        if input.len() == 0 || output.len() == 0 {
+            return Err("a map is empty");
+        }
+        let weights = match self.kind {
+            StepKind::Full { stride } => {
+                strided(stride)?;
+                if border.len() != input.channels {
+                    return Err("the border has another number of channels than the input");
+                }
+                Some(9 * input.channels * output.channels)
+            }
+            StepKind::Depthwise { stride } => {
+                strided(stride)?;
+                (input.channels == output.channels).then_some(9 * input.channels)
+            }
+            StepKind::Pointwise => ((input.height, input.width) == (output.height, output.width))
+                .then_some(input.channels * output.channels),
+            StepKind::GlobalMean => (output == Shape::new(1, 1, input.channels)).then_some(0),
+        };
+        let biases = if self.kind == StepKind::GlobalMean { 0 } else { output.channels };
+        if weights != Some(self.weights.len()) || self.bias.len() != biases {
+            return Err("the numbers of weights and of biases do not fit the shapes");
+        }
+        let Some(shortcut) = self.shortcut else { return Ok(()) };
+        let fits = |other: &Shape| {
+            (other.height, other.width) == (output.height, output.width)
+                && shortcut.channels <= other.channels.min(output.channels)
+        };
+        if self.kind == StepKind::GlobalMean
+            || shortcut.map.0 == 0
+            || !maps.get(shortcut.map.0).is_some_and(fits)
+            || !written[shortcut.map.0]
+        {
+            return Err("the shortcut does not fit");
+        }
+        Ok(())
+    }
+}
+
 /// One result: maps one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -186,6 +246,35 @@ impl Plan {
             }
         }
         self.border.iter_mut().zip(mean.iter().cycle()).for_each(|(b, m)| *b = *m);
+    }
+
+    /// Whether all parts fit together: what engines rely on when they read and write without checking.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] names the first step that does not fit.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut written = vec![false; self.maps.len()];
+        if let Some(input) = written.first_mut() {
+            *input = true;
+        }
+        for step in &self.steps {
+            step.check(&self.maps, &self.border, &written)
+                .map_err(|reason| Error::Plan { step: step.name.clone(), reason })?;
+            written[step.output.0] = true;
+        }
+        let mut given = vec![false; self.maps.len()];
+        for Output { name, maps } in &self.outputs {
+            for map in maps {
+                if map.0 == 0
+                    || written.get(map.0) != Some(&true)
+                    || std::mem::replace(&mut given[map.0], true)
+                {
+                    let reason = "the output has a map that no step writes, or one twice";
+                    return Err(Error::Plan { step: (*name).to_owned(), reason });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Multiply-adds of all steps.

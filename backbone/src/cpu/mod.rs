@@ -109,7 +109,7 @@ impl CpuEngine {
     /// Makes a plan ready for `threads` threads (0 for one a processor) and the best instruction set.
     ///
     /// # Errors
-    /// [`Error::Thread`] where the system refuses a thread.
+    /// As [`CpuEngine::with_options`].
     pub fn new(plan: Plan, threads: usize) -> Result<Self, Error> {
         Self::with_options(plan, CpuOptions { threads, ..CpuOptions::default() })
     }
@@ -117,8 +117,10 @@ impl CpuEngine {
     /// As [`CpuEngine::new`], every option given.
     ///
     /// # Errors
-    /// [`Error::Thread`] where the system refuses a thread.
+    /// [`Error::Thread`] where the system refuses a thread, [`Error::Plan`] where the plan was changed and no
+    /// longer fits together.
     pub fn with_options(plan: Plan, options: CpuOptions) -> Result<Self, Error> {
+        plan.check()?;
         let instructions = match options.instructions {
             set if set.is_available() => set,
             _ => InstructionSet::Scalar,

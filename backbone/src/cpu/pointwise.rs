@@ -16,7 +16,7 @@
 //!    and the sums never leave the registers.
 //! 3. The weights are packed once ([`super::packing`]); the input is not: with NHWC a pixel's channels
 //!    lie together, and the pixels of a tile are read as so many streams.
-//! 4. A panel that is wider than the channels left goes through a small buffer on the stack.
+//! 4. Of a panel that is wider than the channels left, only those are written.
 //!
 //! Safe because the pointers come from maps and weights whose sizes the plan fixed; the caller vouches for
 //! the rows.
@@ -24,17 +24,11 @@
 #![expect(unsafe_code, reason = "the inner loop reads without checking each index")]
 #![expect(clippy::needless_range_loop, reason = "an index over constants names a register of the tile")]
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::memory::Rows;
 use super::packing::{Prepared, even, panels};
-use super::simd::{MOST_LANES, Simd, Work};
-
-/// Vectors in the widest panel of any instruction set.
-pub(super) const MOST_VECTORS: usize = 3;
-/// Pixels in the highest tile of any instruction set.
-const MOST_ROWS: usize = 14;
+use super::simd::{Simd, Work};
 
 /// Computes some rows of a map.
 ///
@@ -182,11 +176,9 @@ impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
         let Self(Tiles { mut source, weights, limits, mut output, channels, filled, tiles }) = self;
         let width = VECTORS * S::LANES;
         let (low, high) = (simd.splat(limits.0), simd.splat(limits.1));
-        let mut spilled = MaybeUninit::<[f32; MOST_ROWS * MOST_VECTORS * MOST_LANES]>::uninit();
-        let spilled: *mut f32 = spilled.as_mut_ptr().cast();
         for _ in 0..tiles {
             // SAFETY: the caller of `product` vouches for the pixels; the panel has a row of `width` weights
-            // for each of their values and one of biases; `spilled` holds a tile of any shape.
+            // for each of their values and one of biases.
             unsafe {
                 let mut at = weights;
                 let bias = weights.add(source.parts * source.depth * width);
@@ -205,16 +197,15 @@ impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
                         }
                     }
                 }
-                let (to, step) = if filled == width { (output, channels) } else { (spilled, width) };
                 for r in 0..ROWS {
                     for v in 0..VECTORS {
-                        simd.store(to.add(r * step + v * S::LANES), simd.clamp(sums[r][v], low, high));
-                    }
-                }
-                if filled != width {
-                    for r in 0..ROWS {
-                        let from = spilled.cast_const().add(r * width);
-                        std::ptr::copy_nonoverlapping(from, output.add(r * channels), filled);
+                        let to = output.wrapping_add(r * channels + v * S::LANES);
+                        let sum = simd.clamp(sums[r][v], low, high);
+                        if filled == width {
+                            simd.store(to, sum);
+                        } else {
+                            simd.store_first(to, sum, filled.saturating_sub(v * S::LANES).min(S::LANES));
+                        }
                     }
                 }
                 output = output.wrapping_add(ROWS * channels);

@@ -1,8 +1,8 @@
 //! AVX2 with FMA: 8 values a vector, 16 registers.
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps,
-    _mm256_storeu_ps,
+    __m256, _mm256_add_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_maskstore_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_storeu_ps,
 };
 
 use super::{Simd, Work};
@@ -42,6 +42,16 @@ impl Simd for Avx2 {
     unsafe fn store(self, to: *mut f32, vector: __m256) {
         // SAFETY: the caller vouches for the values at `to`, `self` for the instruction.
         unsafe { _mm256_storeu_ps(to, vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, vector: __m256, count: usize) {
+        // SAFETY: the caller vouches for the values that the mask lets through, `self` for the instructions.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), lanes);
+            _mm256_maskstore_ps(to, mask, vector);
+        }
     }
 
     #[inline(always)]

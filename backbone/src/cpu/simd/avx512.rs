@@ -1,8 +1,8 @@
 //! AVX-512F: 16 values a vector, 32 registers.
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps,
-    _mm512_storeu_ps,
+    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 use super::{Simd, Work};
@@ -41,6 +41,13 @@ impl Simd for Avx512 {
     unsafe fn store(self, to: *mut f32, vector: __m512) {
         // SAFETY: the caller vouches for the values at `to`, `self` for the instruction.
         unsafe { _mm512_storeu_ps(to, vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, vector: __m512, count: usize) {
+        let mask = if count < Self::LANES { (1_u16 << count) - 1 } else { u16::MAX };
+        // SAFETY: the caller vouches for the values that the mask lets through, `self` for the instruction.
+        unsafe { _mm512_mask_storeu_ps(to, mask, vector) }
     }
 
     #[inline(always)]

@@ -11,14 +11,11 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-/// The most values in one vector of any instruction set.
-pub(super) const MOST_LANES: usize = 16;
-
 /// An instruction set that the processor has.
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] values.
     type Vector: Copy;
-    /// Values in a vector, at most [`MOST_LANES`].
+    /// Values in a vector.
     const LANES: usize;
     /// Rows of a pointwise tile of one, two and three vectors: as many as the registers hold. None where tiles
     /// of so many vectors are not used.
@@ -48,6 +45,12 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// [`Simd::LANES`] values must be writable at `to`.
     unsafe fn store(self, to: *mut f32, vector: Self::Vector);
+
+    /// Writes the first `count` values of a vector to `to`.
+    ///
+    /// # Safety
+    /// So many values must be writable at `to`.
+    unsafe fn store_first(self, to: *mut f32, vector: Self::Vector, count: usize);
 
     /// The same value in all lanes.
     fn splat(self, value: f32) -> Self::Vector;

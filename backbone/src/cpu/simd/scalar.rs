@@ -33,6 +33,14 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, vector: [f32; 4], count: usize) {
+        for (i, value) in vector.into_iter().enumerate().take(count) {
+            // SAFETY: the caller vouches for so many values at `to`.
+            unsafe { to.add(i).write(value) };
+        }
+    }
+
+    #[inline(always)]
     fn splat(self, value: f32) -> [f32; 4] {
         [value; 4]
     }
