@@ -96,7 +96,7 @@ impl Step {
         if (self.input == Map(0)) != matches!(self.kind, StepKind::Full { .. }) {
             return Err("the input is read by full convolutions, and they read nothing else");
         }
-        if input.len() == 0 || output.len() == 0 {
+        if input.is_empty() || output.is_empty() {
             return Err("a map is empty");
         }
         let weights = match self.kind {

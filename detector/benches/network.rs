@@ -11,7 +11,9 @@
     reason = "a benchmark may stop at the first surprise"
 )]
 
-use std::hint::black_box;
+#[path = "../../backbone/benches/common/peak.rs"]
+mod peak;
+
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
@@ -103,7 +105,7 @@ fn report(name: &str, options: CpuOptions) {
         engine.run(&input).unwrap();
         whole.push(start.elapsed());
         rounds.push(engine.profile(&input).unwrap());
-        peaks.push(peak(engine.instructions()));
+        peaks.push(peak::peak(engine.instructions()));
     }
     let rate = |multiply_adds: usize, time: Duration| 2e-9 * multiply_adds as f64 / time.as_secs_f64();
     peaks.sort_by(f64::total_cmp);
@@ -140,51 +142,4 @@ fn report(name: &str, options: CpuOptions) {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
-}
-
-/// Multiply-adds a second of one core, in GFLOP/s: independent sums in registers.
-fn peak(set: InstructionSet) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
-        const TURNS: usize = 20_000;
-        #[target_feature(enable = "avx512f")]
-        fn wide(turns: usize) {
-            let mut sums = [_mm512_set1_ps(black_box(1.0)); 12];
-            let factor = _mm512_set1_ps(black_box(0.5));
-            for _ in 0..turns {
-                sums.iter_mut().for_each(|s| *s = _mm512_fmadd_ps(*s, factor, factor));
-            }
-            black_box(sums);
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn narrow(turns: usize) {
-            let mut sums = [_mm256_set1_ps(black_box(1.0)); 12];
-            let factor = _mm256_set1_ps(black_box(0.5));
-            for _ in 0..turns {
-                sums.iter_mut().for_each(|s| *s = _mm256_fmadd_ps(*s, factor, factor));
-            }
-            black_box(sums);
-        }
-        let start = Instant::now();
-        let lanes = match set {
-            // SAFETY: the engine runs with these instructions, so the processor has them.
-            InstructionSet::Avx512 => unsafe {
-                wide(black_box(TURNS));
-                16
-            },
-            // SAFETY: as above.
-            InstructionSet::Avx2 => unsafe {
-                narrow(black_box(TURNS));
-                8
-            },
-            InstructionSet::Scalar => return f64::NAN,
-        };
-        (2 * 12 * lanes * TURNS) as f64 / start.elapsed().as_nanos() as f64
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (set, black_box(0));
-        f64::NAN
-    }
 }
