@@ -79,8 +79,6 @@ struct Model {
     border: Vec<f32>,
     /// When each chain began, while that is asked for.
     clock: Option<Vec<OnceLock<Instant>>>,
-    /// As many zeros as the widest row of a depthwise input: the row above and below the picture.
-    zeros: Vec<f32>,
 }
 
 /// What a chain of steps took, see [`CpuEngine::profile`].
@@ -137,8 +135,6 @@ impl CpuEngine {
         let pool = Pool::new(threads).map_err(Error::Thread)?;
         let chains = chains::chains(&plan, pool.threads(), streamed);
         let layout = chains::layout(&plan, &chains);
-        let widest = plan.steps.iter().filter(|s| matches!(s.kind, StepKind::Depthwise { .. }));
-        let widest = widest.map(|s| s.input_shape.width * s.input_shape.channels).max().unwrap_or(0);
         let memory = Buffer::new(layout.len);
         let rows = |(shape, home): (&Shape, &Option<usize>)| {
             // SAFETY: the layout has given the map its place inside the memory, which lives as long as the
@@ -157,7 +153,6 @@ impl CpuEngine {
             steps,
             progress: chains.iter().map(|_| Progress::default()).collect(),
             chains,
-            zeros: vec![0.0; widest],
         };
         let windows = (0..pool.threads()).map(|_| Buffer::new(layout.thread_len)).collect();
         Ok(Self { plan, streamed, pool, model, memory, outputs: layout.outputs, windows })
@@ -355,7 +350,7 @@ impl Call<'_> {
                     pointwise::run(simd, prepared, input, output, shortcut, rows);
                 }
                 (StepKind::Depthwise { stride }, Some(input), Some(output)) => {
-                    depthwise::run(simd, prepared, stride, (input, &model.zeros), output, shortcut, rows);
+                    depthwise::run(simd, prepared, stride, input, output, shortcut, rows);
                 }
                 (StepKind::GlobalMean, Some(input), Some(output)) => mean::run(prepared, input, output),
                 // The plan gives every map that is read a place.
