@@ -57,7 +57,7 @@ const EMBEDDED: &[Embedded] = &[];
 
 /// What `sandglass-eval --voc VOC2007 --split test` printed for the embedded weights.
 #[cfg(feature = "embedded-weights")]
-const MEASURED_MAP: f64 = 0.6070;
+const MEASURED_MAP: f64 = 0.6173;
 
 /// One detector as a list shows it.
 #[derive(Clone, Debug)]
