@@ -27,10 +27,12 @@ mod pipeline;
 mod postprocess;
 mod preprocess;
 pub mod record;
+mod settings;
 pub mod source;
 
 pub use detections::{BoxXyxy, Detection, Detections, Timing};
 pub use error::Error;
 pub use frame::{Frame, MAX_SIDE};
-pub use pipeline::{ClassFilter, Detector, DetectorBuilder, Device, Settings};
+pub use pipeline::{Detector, DetectorBuilder};
 pub use sandglass_backbone as backbone;
+pub use settings::{ClassFilter, Device, Settings};

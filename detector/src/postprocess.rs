@@ -3,7 +3,7 @@
 use crate::anchors::{Anchor, anchors};
 use crate::decode::{Candidate, by_score, candidates, decode};
 use crate::nms::{Scored, suppress};
-use crate::pipeline::Settings;
+use crate::settings::Settings;
 
 /// What the network said of one frame.
 #[derive(Clone, Copy)]
