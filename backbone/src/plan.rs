@@ -5,6 +5,9 @@ use crate::error::Error;
 use crate::network::{Activation, BATCH_NORM_EPSILON, Conv, Kind, Network, Op, Shape, Value};
 use crate::weights::{Normalisation, Weights};
 
+/// Values that a map may have: below this no sum of sizes overflows.
+const MOST_VALUES: usize = 1 << 30;
+
 /// A map by number: 0 is the input, each other one is written by one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Map(pub usize);
@@ -254,8 +257,14 @@ impl Plan {
     /// [`Error::Plan`] names the first step that does not fit.
     pub fn check(&self) -> Result<(), Error> {
         let mut written = vec![false; self.maps.len()];
-        if let Some(input) = written.first_mut() {
-            *input = true;
+        let refuse = |reason| Error::Plan { step: "the whole".to_owned(), reason };
+        *written.first_mut().ok_or_else(|| refuse("there is no input"))? = true;
+        let small = |map: &Shape| {
+            let values = map.height.checked_mul(map.width)?.checked_mul(map.channels)?;
+            (values <= MOST_VALUES).then_some(())
+        };
+        if !self.maps.iter().all(|map| small(map).is_some()) {
+            return Err(refuse("a map is larger than memory"));
         }
         for step in &self.steps {
             step.check(&self.maps, &self.border, &written)

@@ -304,9 +304,11 @@ fn a_plan_that_does_not_fit_is_refused() {
         made.plan
     };
     assert!(CpuEngine::new(good(), 1).is_ok());
-    let spoils: [fn(&mut Plan); 13] = [
+    let spoils: [fn(&mut Plan); 15] = [
         |plan| plan.maps[1].width += 1,
         |plan| plan.maps.clear(),
+        |plan| *plan = Plan { maps: vec![], steps: vec![], outputs: vec![], border: vec![] },
+        |plan| plan.maps[0].height = usize::MAX,
         |plan| plan.border.clear(),
         |plan| plan.steps[1].weights.truncate(3),
         |plan| plan.steps[2].bias.push(0.0),

@@ -144,7 +144,7 @@ fn strip(steps: &[Step]) -> usize {
     last.map_or(1, |shape| STRIP.div_ceil(shape.width.max(1)).clamp(1, shape.height.max(1)))
 }
 
-/// Values in a row of a step's output, up to whole cache lines.
+/// Values in a row of a step's output.
 fn row(step: &Step) -> usize {
     step.output_shape.width * step.output_shape.channels
 }
