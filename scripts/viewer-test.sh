@@ -79,6 +79,8 @@ sleep 2
 picture comparing
 key x
 key n
+# Two presses within one frame count as one.
+sleep 1
 key n
 sleep 2
 picture speed
