@@ -59,6 +59,43 @@ pub enum Error {
     /// The operating system refused a thread.
     #[error("cannot start a worker thread: {0}")]
     Thread(std::io::Error),
+    /// There is no NVIDIA driver on this machine.
+    #[cfg(feature = "cuda")]
+    #[error(
+        "there is no NVIDIA driver here (the library libcuda was not found); install it, or use the device cpu"
+    )]
+    NoCudaDriver,
+    /// There is a driver, but not the device asked for.
+    #[cfg(feature = "cuda")]
+    #[error("the NVIDIA driver knows {count} devices, and cuda:{index} is not among them ({reason})")]
+    NoCudaDevice {
+        /// The number asked for.
+        index: usize,
+        /// How many there are.
+        count: usize,
+        /// What the driver says.
+        reason: String,
+    },
+    /// A kernel that could not be compiled or loaded.
+    #[cfg(feature = "cuda")]
+    #[error("the CUDA kernel {kernel} cannot be loaded: {reason}\n{log}")]
+    CudaKernel {
+        /// Its name, or that of its source.
+        kernel: String,
+        /// What the driver says.
+        reason: String,
+        /// What the compiler said.
+        log: String,
+    },
+    /// The device or its driver failed. The next frame may fail, too; the CPU is always there.
+    #[cfg(feature = "cuda")]
+    #[error("CUDA: {action}: {reason}")]
+    Cuda {
+        /// What was tried.
+        action: String,
+        /// What the driver says.
+        reason: String,
+    },
     /// candle reported an error.
     #[cfg(feature = "candle")]
     #[error("candle: {0}")]

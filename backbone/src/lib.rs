@@ -17,6 +17,8 @@
 
 mod architecture;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod engine;
 mod error;
 pub mod network;

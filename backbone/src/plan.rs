@@ -286,6 +286,17 @@ impl Plan {
         Ok(())
     }
 
+    /// How often each map is read: by steps, as a shortcut, as a result.
+    pub(crate) fn readers(&self) -> Vec<usize> {
+        let mut readers = vec![0; self.maps.len()];
+        for step in &self.steps {
+            readers[step.input.0] += 1;
+            step.shortcut.iter().for_each(|shortcut| readers[shortcut.map.0] += 1);
+        }
+        self.outputs.iter().flat_map(|output| &output.maps).for_each(|map| readers[map.0] += 1);
+        readers
+    }
+
     /// Multiply-adds of all steps.
     #[must_use]
     pub fn multiply_adds(&self) -> usize {

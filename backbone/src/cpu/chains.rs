@@ -96,13 +96,7 @@ pub(super) fn begin(step: &Step, first: usize) -> usize {
 /// Groups the steps of a plan for `threads` threads. Without `streamed` every step is alone: the plain
 /// way, against which the other is tested.
 pub(super) fn chains(plan: &Plan, threads: usize, streamed: bool) -> Vec<Chain> {
-    let mut readers = vec![0; plan.maps.len()];
-    for step in &plan.steps {
-        readers[step.input.0] += 1;
-        step.shortcut.iter().for_each(|s| readers[s.map.0] += 1);
-    }
-    plan.outputs.iter().flat_map(|output| &output.maps).for_each(|map| readers[map.0] += 1);
-
+    let readers = plan.readers();
     let mut chains = Vec::new();
     let mut first = 0;
     while first < plan.steps.len() {
