@@ -78,7 +78,8 @@ impl Device {
         };
         use sys::CUdevice_attribute as A;
         let limits = Limits {
-            shared: ask(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+            // A little is left for what kernels have beside the memory that a launch asks for.
+            shared: ask(A::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.saturating_sub(1024),
             multiprocessors: ask(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
         };
         let (major, minor) = context.compute_capability().map_err(failed("asking what the device can do"))?;

@@ -108,7 +108,7 @@ fn load(ptx: &str) -> Result<sys::CUmodule, (String, String)> {
 }
 
 /// The PTX of a source for exactly this capability, or what the compiler said.
-fn compile(source: &Source, precision: Precision, capability: u32) -> Result<String, String> {
+pub(super) fn compile(source: &Source, precision: Precision, capability: u32) -> Result<String, String> {
     let words = |bytes: &[c_char]| {
         let bytes: Vec<u8> = bytes.iter().map(|c| c.cast_unsigned()).take_while(|c| *c != 0).collect();
         String::from_utf8_lossy(&bytes).into_owned()

@@ -3,6 +3,8 @@
 //!
 //! Needs a C++ compiler on x86-64 (`CXX`, or else `c++`) with its address sanitizer.
 
+mod ptx;
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use std::process::{Command, Stdio};
 use super::kernels::Source;
 use super::program::{Argument, BufferId, Contents, Launch, Program};
 use super::schedule::Precision;
+
+pub use ptx::check_ptx;
 
 /// In which order the threads of a block run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
