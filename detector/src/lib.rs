@@ -12,6 +12,8 @@
 //! ```
 
 pub mod anchors;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod decode;
 mod detections;
 mod error;
@@ -29,6 +31,7 @@ mod preprocess;
 pub mod record;
 mod settings;
 pub mod source;
+mod work;
 
 pub use detections::{BoxXyxy, Detection, Detections, Timing};
 pub use error::Error;

@@ -3,18 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use sandglass_backbone::{Backbone, CpuEngine, Engine, ModelInfo, Plan, Weights};
+use sandglass_backbone::{Backbone, ModelInfo, Plan, Weights};
 
 use crate::detections::{Detection, Detections, Timing};
 use crate::error::Error;
 use crate::frame::Frame;
-use crate::heads::{BOX_DELTAS, CLASS_LOGITS, INPUT_SIZE, ssdlite};
+use crate::heads::{INPUT_SIZE, ssdlite};
 use crate::models;
-use crate::postprocess::{Outputs, Postprocessor};
-use crate::preprocess::Preprocessor;
+use crate::nms::Scored;
 use crate::settings::{ClassFilter, Device, Settings};
+use crate::work::{Prepared, Work};
 
 /// Collects what a [`Detector`] needs; see [`Detector::builder`].
 #[derive(Clone, Debug, Default)]
@@ -91,19 +90,17 @@ impl DetectorBuilder {
     /// setting is out of range, or the device is not there.
     pub fn build(self) -> Result<Detector, Error> {
         self.settings.check()?;
-        if let Device::Cuda(_) = self.device {
-            let reason = "this version has no CUDA engine; choose the device cpu or auto";
-            return Err(Error::Device(reason.into()));
-        }
-        let network = Loaded::new(self.backbone.as_deref(), self.weights.as_deref(), self.threads)?;
+        let Self { backbone, weights, device, threads, settings, classes } = self;
+        let network = Loaded::new(backbone.as_deref(), weights.as_deref(), device, threads, &settings)?;
         let mut detector = Detector {
-            settings: self.settings,
+            settings,
             classes: ClassFilter::All,
             allowed: vec![true; network.labels.len()],
-            threads: self.threads,
+            device,
+            threads,
             network,
         };
-        detector.set_classes(self.classes)?;
+        detector.set_classes(classes)?;
         Ok(detector)
     }
 }
@@ -127,6 +124,8 @@ pub struct Detector {
     classes: ClassFilter,
     /// By class, whether it is looked for.
     allowed: Vec<bool>,
+    /// What was asked for.
+    device: Device,
     threads: usize,
     network: Loaded,
 }
@@ -136,40 +135,37 @@ struct Loaded {
     backbone: Backbone,
     labels: Arc<[Arc<str>]>,
     trained: bool,
+    /// Where it runs.
+    device: Device,
     description: String,
+    fallback: Option<Error>,
     work: Mutex<Work>,
     /// For batches, made when the first comes: of each thread its own.
     lanes: Mutex<Vec<Work>>,
 }
 
-/// What one frame at a time uses.
-struct Work {
-    preprocessor: Preprocessor,
-    engine: Box<dyn Engine>,
-    postprocessor: Postprocessor,
-}
-
-impl Work {
-    fn new(engine: Box<dyn Engine>, classes: usize) -> Self {
-        let preprocessor = Preprocessor::new(INPUT_SIZE);
-        Self { preprocessor, engine, postprocessor: Postprocessor::new(classes) }
-    }
-}
-
 impl Loaded {
-    fn new(backbone: Option<&str>, weights: Option<&Path>, threads: usize) -> Result<Self, Error> {
+    fn new(
+        backbone: Option<&str>,
+        weights: Option<&Path>,
+        device: Device,
+        threads: usize,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
         let asked = backbone.map(str::parse::<Backbone>).transpose()?;
         let (weights, info) = load(asked.as_ref(), weights)?;
         let network = ssdlite(&info.backbone, info.classes.len());
         let mut plan = Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE)?;
         plan.take_pixels(&info.normalisation);
-        let engine = CpuEngine::new(plan, threads)?;
-        let work = Work::new(Box::new(engine), info.classes.len());
+        let Prepared { work, device, description, fallback } =
+            Work::prepare(device, plan, info.classes.len(), threads, settings)?;
         Ok(Self {
             labels: models::labels(&info),
             backbone: info.backbone,
             trained: weights.is_trained(),
-            description: work.engine.describe(),
+            device,
+            description,
+            fallback,
             work: Mutex::new(work),
             lanes: Mutex::default(),
         })
@@ -243,33 +239,25 @@ impl Detector {
     }
 
     fn look(&self, work: &mut Work, frame: &Frame, into: &mut Detections) -> Result<(), Error> {
-        let Work { preprocessor, engine, postprocessor } = work;
-        let begin = Instant::now();
-        let input = preprocessor.run(frame);
-        let prepared = Instant::now();
-        engine.run_pixels(input)?;
-        let computed = Instant::now();
-        let size = (frame.width(), frame.height());
-        let outputs =
-            Outputs { logits: engine.output(CLASS_LOGITS), deltas: engine.output(BOX_DELTAS), size };
-        let found = postprocessor.run(outputs, &self.allowed, &self.settings);
+        let (found, timing) = work.run(frame, &self.allowed, &self.settings)?;
+        self.tell(found, frame, timing, into);
+        Ok(())
+    }
+
+    /// Writes down what was found.
+    fn tell(&self, found: &[Scored], frame: &Frame, timing: Timing, into: &mut Detections) {
         into.items.clear();
         into.items.extend(found.iter().filter_map(|found| {
             let class_id = found.class as usize;
             let label = Arc::clone(self.network.labels.get(class_id)?);
             Some(Detection { label, class_id, score: found.score, bounds: found.bounds })
         }));
-        (into.width, into.height) = size;
-        into.timing = Timing {
-            preprocess: prepared - begin,
-            network: computed - prepared,
-            postprocess: computed.elapsed(),
-        };
-        Ok(())
+        (into.width, into.height) = (frame.width(), frame.height());
+        into.timing = timing;
     }
 
     /// Finds the objects of several frames, in their order. Each thread takes whole frames, which is faster
-    /// than all threads at one frame after the other.
+    /// than all threads at one frame after the other; a GPU takes several at a time.
     ///
     /// # Errors
     /// As [`Detector::detect`], and [`Error::Backbone`] where the system refuses a thread.
@@ -278,15 +266,27 @@ impl Detector {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
+        self.settings.check()?;
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(_) = self.network.device {
+            let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = Vec::with_capacity(frames.len());
+            work.run_many(frames, threads, &self.allowed, &self.settings, |frame, found, timing| {
+                let mut detections = Detections::default();
+                self.tell(found, frame, timing, &mut detections);
+                all.push(detections);
+            })?;
+            return Ok(all);
+        }
         let lanes = threads.min(frames.len());
         if lanes < 2 {
             return frames.iter().map(|frame| self.detect(frame)).collect();
         }
-        self.settings.check()?;
         let mut works = self.network.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         while works.len() < lanes {
-            let twin = self.network.work.lock().unwrap_or_else(PoisonError::into_inner).engine.twin(1)?;
-            works.push(Work::new(twin, self.network.labels.len()));
+            let work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(twin) = work.twin(self.network.labels.len())? else { break };
+            works.push(twin);
         }
         let next = AtomicUsize::new(0);
         // What one thread does: whichever frame is next, until there is none.
@@ -321,7 +321,7 @@ impl Detector {
     /// # Errors
     /// As [`DetectorBuilder::build`].
     pub fn switch_backbone(&mut self, name: &str, weights: Option<&Path>) -> Result<(), Error> {
-        let network = Loaded::new(Some(name), weights, self.threads)?;
+        let network = Loaded::new(Some(name), weights, self.device, self.threads, &self.settings)?;
         let allowed = allowed(&self.classes, &network.labels)?;
         (self.network, self.allowed) = (network, allowed);
         Ok(())
@@ -366,6 +366,18 @@ impl Detector {
         self.network.trained
     }
 
+    /// Where the network runs: what [`Device::Auto`] became.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.network.device
+    }
+
+    /// Why [`Device::Auto`] became the CPU: what the GPU's driver, or its absence, says.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&Error> {
+        self.network.fallback.as_ref()
+    }
+
     /// What the network runs on, for people: `CPU, AVX2, 2 threads`.
     #[must_use]
     pub fn engine(&self) -> &str {
@@ -406,7 +418,6 @@ mod tests {
         assert!(Detector::builder().score_threshold(1.5).build().is_err());
         assert!(Detector::builder().iou_threshold(f32::NAN).build().is_err());
         assert!(Detector::builder().max_detections(0).build().is_err());
-        assert!(matches!(Detector::builder().device(Device::Cuda(0)).build(), Err(Error::Device(_))));
         let builder = Detector::builder().backbone("mobilenext-0.35").threads(1).score_threshold(0.0);
         let mut detector = builder.max_detections(7).build().unwrap();
         assert!(!detector.is_trained());

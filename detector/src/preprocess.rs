@@ -31,24 +31,16 @@ pub(crate) struct Preprocessor {
     rows: Vec<Tap>,
     /// Two rows blended, in parts of [`ROW_PARTS`]; the last pixel twice.
     blended: Vec<u16>,
-    output: Vec<u8>,
 }
 
 impl Preprocessor {
     /// For a square input of `side` pixels.
     pub(crate) fn new(side: usize) -> Self {
-        Self {
-            side,
-            source: (0, 0),
-            columns: Vec::new(),
-            rows: Vec::new(),
-            blended: Vec::new(),
-            output: vec![0; side * side * 3],
-        }
+        Self { side, source: (0, 0), columns: Vec::new(), rows: Vec::new(), blended: Vec::new() }
     }
 
-    /// The input for a frame: `side` × `side` × 3 bytes.
-    pub(crate) fn run(&mut self, frame: &Frame) -> &[u8] {
+    /// Writes the input for a frame: `side` × `side` × 3 bytes.
+    pub(crate) fn run(&mut self, frame: &Frame, into: &mut [u8]) {
         let size = (frame.width(), frame.height());
         let width = frame.width() as usize * 3;
         if self.source != size {
@@ -61,7 +53,7 @@ impl Preprocessor {
             self.blended.clear();
             self.blended.resize(width + 3, 0);
         }
-        for (row, output) in self.rows.iter().zip(self.output.chunks_exact_mut(self.side * 3)) {
+        for (row, output) in self.rows.iter().zip(into.chunks_exact_mut(self.side * 3)) {
             let above = frame.row(row.low as u32);
             let below = frame.row((row.low as u32 + 1).min(size.1 - 1));
             blend(above, below, (row.share * f32::from(ROW_PARTS)).round() as u16, &mut self.blended);
@@ -77,7 +69,6 @@ impl Preprocessor {
                 }
             }
         }
-        &self.output
     }
 }
 
@@ -102,15 +93,19 @@ fn taps(source: usize, target: usize) -> impl Iterator<Item = Tap> {
 mod tests {
     use super::*;
 
+    fn run(frame: &Frame, side: usize) -> Vec<u8> {
+        let mut input = vec![0; side * side * 3];
+        Preprocessor::new(side).run(frame, &mut input);
+        input
+    }
+
     #[test]
     fn half_pixel_centres() {
         // A ramp of 4 pixels to 2: output 0 reads at 0.5, output 1 at 2.5.
         let frame = Frame::rgb8(4, 1, (0..4).flat_map(|x| [x * 10; 3]).collect()).unwrap();
-        let mut preprocessor = Preprocessor::new(2);
-        assert_eq!(preprocessor.run(&frame), [5, 5, 5, 25, 25, 25, 5, 5, 5, 25, 25, 25]);
+        assert_eq!(run(&frame, 2), [5, 5, 5, 25, 25, 25, 5, 5, 5, 25, 25, 25]);
         // Enlarged, the edges hold; halves are rounded up.
-        let mut preprocessor = Preprocessor::new(8);
-        let row: Vec<u8> = preprocessor.run(&frame)[..24].iter().step_by(3).copied().collect();
+        let row: Vec<u8> = run(&frame, 8)[..24].iter().step_by(3).copied().collect();
         assert_eq!(row, [0, 3, 8, 13, 18, 23, 28, 30]);
     }
 
@@ -143,8 +138,7 @@ mod tests {
         for (width, height) in [(1, 1), (1, 7), (5, 1), (31, 17), (320, 320), (333, 501), (640, 480)] {
             let noise = |i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8;
             let frame = Frame::rgb8(width, height, (0..width * height * 3).map(noise).collect()).unwrap();
-            let mut preprocessor = Preprocessor::new(40);
-            let got = preprocessor.run(&frame);
+            let got = run(&frame, 40);
             // Half a step of rounding, and half a 256th of the difference of two rows.
             for (got, expected) in got.iter().zip(plain(&frame, 40)) {
                 assert!((f64::from(*got) - expected).abs() <= 1.01, "{width}x{height}: {got} {expected}");

@@ -8,12 +8,12 @@ use crate::error::Error;
 /// What the network runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// The fastest that is there; today the CPU.
+    /// The first NVIDIA GPU where there is one, or else the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The NVIDIA GPU of this number. This version has no engine for it: building fails and says so.
+    /// The NVIDIA GPU of this number; building fails and says why where it is not there.
     Cuda(usize),
 }
 
