@@ -133,6 +133,8 @@ pub struct Detector {
 /// A network with its weights, ready to run.
 struct Loaded {
     backbone: Backbone,
+    /// The file with the weights, where it is not the program that has them.
+    file: Option<PathBuf>,
     labels: Arc<[Arc<str>]>,
     trained: bool,
     /// Where it runs.
@@ -147,13 +149,13 @@ struct Loaded {
 impl Loaded {
     fn new(
         backbone: Option<&str>,
-        weights: Option<&Path>,
+        path: Option<&Path>,
         device: Device,
         threads: usize,
         settings: &Settings,
     ) -> Result<Self, Error> {
         let asked = backbone.map(str::parse::<Backbone>).transpose()?;
-        let (weights, info) = load(asked.as_ref(), weights)?;
+        let (weights, info) = load(asked.as_ref(), path)?;
         let network = ssdlite(&info.backbone, info.classes.len());
         let mut plan = Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE)?;
         plan.take_pixels(&info.normalisation);
@@ -162,6 +164,7 @@ impl Loaded {
         Ok(Self {
             labels: models::labels(&info),
             backbone: info.backbone,
+            file: path.map(Path::to_owned),
             trained: weights.is_trained(),
             device,
             description,
@@ -327,6 +330,19 @@ impl Detector {
         Ok(())
     }
 
+    /// Changes what the network runs on; all else stays. Where it fails, the old device stays, too. This is how to go
+    /// on when a GPU fails in the middle of a video.
+    ///
+    /// # Errors
+    /// As [`DetectorBuilder::build`].
+    pub fn switch_device(&mut self, device: Device) -> Result<(), Error> {
+        let Loaded { backbone, file, .. } = &self.network;
+        let name = backbone.to_string();
+        self.network = Loaded::new(Some(&name), file.as_deref(), device, self.threads, &self.settings)?;
+        self.device = device;
+        Ok(())
+    }
+
     /// The settings in use.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -447,6 +463,22 @@ mod tests {
         assert_eq!(detector.backbone().to_string(), "mobilenet-v1-0.25");
         let found = detector.detect(&noise(9, 9)).unwrap().items;
         assert!(!found.is_empty() && found.iter().all(|d| &*d.label == "dog"));
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_leaves_the_old_one() {
+        let builder = Detector::builder().backbone("mobilenet-v1-0.25").threads(1).score_threshold(0.0);
+        let mut detector = builder.device(Device::Cpu).build().unwrap();
+        let before = detector.detect(&noise(9, 9)).unwrap().items;
+        let error = detector.switch_device(Device::Cuda(99)).unwrap_err().to_string();
+        assert!(error.contains("NVIDIA driver") || error.contains("without CUDA"), "{error}");
+        detector.switch_device(Device::Cpu).unwrap();
+        assert_eq!((detector.device(), detector.fallback().is_none()), (Device::Cpu, true));
+        assert_eq!(detector.detect(&noise(9, 9)).unwrap().items, before);
+        // Any device will do: the CPU then says why it is not another.
+        detector.switch_device(Device::Auto).unwrap();
+        let gpu = detector.device() != Device::Cpu;
+        assert!(gpu || detector.fallback().is_some() || cfg!(not(feature = "cuda")));
     }
 
     #[test]

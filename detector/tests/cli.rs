@@ -69,7 +69,8 @@ fn wrong_usage_is_status_2_and_says_what_is_right() {
         (vec!["--backbone", "resnet"], "mobilenext-1.0"),
         (vec!["--score-threshold", "7"], "between 0 and 1"),
         (vec!["--classes", "unicorn"], "tvmonitor"),
-        (vec!["--device", "cuda"], "no CUDA engine"),
+        // Whether it is the driver that is missing or the device.
+        (vec!["--device", "cuda:99"], "NVIDIA driver"),
         (vec!["--device", "gpu"], "cuda:N"),
         (vec!["--weights", "/no/such.safetensors"], "/no/such.safetensors"),
     ] {

@@ -44,15 +44,18 @@ pub(crate) struct Found {
 /// reason and have no detections.
 pub(crate) fn detect_all(arguments: &Run, truth: &Dataset, skipped: &mut Skipped) -> anyhow::Result<Found> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = match (arguments.device, arguments.threads) {
+    let first = build(arguments)?;
+    let threads = match (first.device(), arguments.threads) {
         // One graphics card serves one detector.
         (Device::Cuda(_), _) => 1,
         (_, 0) => processors,
         (_, n) => n,
     };
-    let first = build(arguments)?;
     let detector = format!("{} on {}, {threads} at once", first.backbone(), first.engine());
     eprintln!("{detector}");
+    if let Some(reason) = first.fallback() {
+        eprintln!("note: on the CPU: {reason}");
+    }
     if !first.is_trained() {
         eprintln!("warning: these weights were never trained: the score means nothing");
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sandglass_detector::source::{FrameSource, OpenOptions, camera};
-use sandglass_detector::{Detections, Detector, Error, Frame, models, source};
+use sandglass_detector::{Detections, Detector, Device, Error, Frame, models, source};
 
 use crate::engine::{Backend, CameraEntry, Engine, ModelChoice};
 use crate::settings::Thresholds;
@@ -80,6 +80,11 @@ impl Engine for Detector {
         settings.score_threshold = thresholds.score;
         settings.iou_threshold = thresholds.iou;
         settings.max_detections = thresholds.max_detections;
-        Self::detect(self, frame)
+        let found = Self::detect(self, frame);
+        if found.is_err() && self.device() != Device::Cpu {
+            // A GPU that failed: this frame is lost, and the next ones are the CPU's.
+            self.switch_device(Device::Cpu)?;
+        }
+        found
     }
 }

@@ -11,7 +11,7 @@ use cudarc::driver::{CudaContext, DriverError, result, sys};
 
 use super::kernels::Source;
 use super::module::Module;
-use super::program::{Argument, BufferId, Contents, Launch, Placement, Program};
+use super::program::{Argument, BufferId, Contents, Launch, Program};
 use super::schedule::{Limits, Precision};
 use crate::error::Error;
 
@@ -275,7 +275,7 @@ pub struct Runner {
     // Dropped in this order: the graph waits for the device, and uses the memory and the modules.
     graph: Graph,
     memory: Memory,
-    _modules: Vec<Module>,
+    _modules: Vec<Arc<Module>>,
     inputs: Vec<(Pinned, usize)>,
     results: Vec<(Pinned, usize)>,
     /// Whether the results are those of a whole run.
@@ -305,7 +305,9 @@ impl Runner {
         device.bind()?;
         let modules = sources
             .iter()
-            .map(|(source, precision)| Module::load(source, *precision, device.capability))
+            .map(|(source, precision)| {
+                Module::shared(source, *precision, device.context.ordinal(), device.capability)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let functions = functions(program, &modules)?;
         let placement = program.placement();
@@ -318,7 +320,7 @@ impl Runner {
                     .map_err(failed("copying the weights"))?;
             }
         }
-        let graph = graph(device, program, &placement, &functions, &address)?;
+        let graph = graph(device, program, &functions, &address)?;
         let pinned = |ids: &[BufferId]| {
             let each = ids.iter().map(|&id| {
                 let buffer = program.buffers.get(id.0).filter(|b| b.contents == Contents::Kept);
@@ -426,7 +428,7 @@ impl Runner {
 }
 
 /// Every kernel of a program, allowed as much shared memory as its launches want.
-fn functions(program: &Program, modules: &[Module]) -> Result<HashMap<String, sys::CUfunction>, Error> {
+fn functions(program: &Program, modules: &[Arc<Module>]) -> Result<HashMap<String, sys::CUfunction>, Error> {
     let mut shared: HashMap<&str, usize> = HashMap::new();
     for launch in &program.launches {
         let most = shared.entry(&launch.kernel).or_default();
@@ -454,15 +456,16 @@ fn functions(program: &Program, modules: &[Module]) -> Result<HashMap<String, sy
 fn graph(
     device: &Device,
     program: &Program,
-    placement: &Placement,
     functions: &HashMap<String, sys::CUfunction>,
     address: &impl Fn(BufferId) -> u64,
 ) -> Result<Graph, Error> {
     let mut graph = Graph::new(device)?;
     let mut nodes = Vec::new();
-    for (launch, before) in program.launches.iter().zip(program.dependencies(placement)) {
+    for (launch, before) in program.launches.iter().zip(program.dependencies()) {
         let value = |argument: &Argument| match *argument {
-            Argument::Read(id) | Argument::Write(id) | Argument::Update(id) => address(id),
+            Argument::Read(id) | Argument::Write(id) | Argument::Part(id) | Argument::Update(id) => {
+                address(id)
+            }
             Argument::Null => 0,
             Argument::Int(value) => u64::from(value.cast_unsigned()),
             Argument::Float(value) => u64::from(value.to_bits()),

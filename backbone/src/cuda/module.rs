@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_uint, c_void};
 use std::ptr::null_mut;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cudarc::driver::{result, sys};
 use cudarc::nvrtc;
@@ -20,12 +21,40 @@ pub(super) struct Module {
     module: sys::CUmodule,
 }
 
+// SAFETY: the driver takes a module's handle from any thread to which its context is bound.
+unsafe impl Send for Module {}
+// SAFETY: as above; asking for a function changes nothing.
+unsafe impl Sync for Module {}
+
 /// Bytes of the compiler's words that are kept.
 const LOG: usize = 8192;
 
+/// What is loaded, by device: the driver takes seconds to compile PTX, and a change of the backbone needs the same
+/// kernels again.
+static LOADED: Mutex<Vec<(usize, Precision, Weak<Module>)>> = Mutex::new(Vec::new());
+
 impl Module {
+    /// The kernels of a source on the device of this number, whose context is bound, and of this capability (× 10).
+    pub(super) fn shared(
+        source: &Source,
+        precision: Precision,
+        device: usize,
+        capability: u32,
+    ) -> Result<Arc<Self>, Error> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|(_, _, module)| module.strong_count() > 0);
+        let same = loaded.iter().filter(|entry| (entry.0, entry.1) == (device, precision));
+        let mut there = same.filter_map(|(_, _, module)| module.upgrade());
+        if let Some(module) = there.find(|module| module.source.name == source.name) {
+            return Ok(module);
+        }
+        let module = Arc::new(Self::load(source, precision, capability)?);
+        loaded.push((device, precision, Arc::downgrade(&module)));
+        Ok(module)
+    }
+
     /// Loads a source for a device of `capability` (× 10).
-    pub(super) fn load(source: &Source, precision: Precision, capability: u32) -> Result<Self, Error> {
+    fn load(source: &Source, precision: Precision, capability: u32) -> Result<Self, Error> {
         let refuse = |reason: String, log: String| Error::CudaKernel {
             kernel: format!("source {:?}", source.name),
             reason,

@@ -22,7 +22,7 @@ pub enum Contents {
     Kept,
     /// Zero before the first run; every run leaves it so.
     Zeros,
-    /// Alive from the first launch that writes it to the last that uses it; its memory is used again.
+    /// Written by one launch, used by it and by later ones; then its memory is used again.
     Scratch,
 }
 
@@ -42,6 +42,8 @@ pub enum Argument {
     Read(BufferId),
     /// A buffer that is written.
     Write(BufferId),
+    /// A buffer of which a part is written that no other launch writes.
+    Part(BufferId),
     /// A buffer that is read and written.
     Update(BufferId),
     /// No buffer.
@@ -63,7 +65,7 @@ impl Argument {
     #[must_use]
     pub fn buffer(self) -> Option<BufferId> {
         match self {
-            Self::Read(id) | Self::Write(id) | Self::Update(id) => Some(id),
+            Self::Read(id) | Self::Write(id) | Self::Part(id) | Self::Update(id) => Some(id),
             Self::Null | Self::Int(_) | Self::Float(_) => None,
         }
     }
@@ -73,7 +75,7 @@ impl Argument {
     }
 
     fn writes(self) -> bool {
-        matches!(self, Self::Write(_) | Self::Update(_))
+        matches!(self, Self::Write(_) | Self::Part(_) | Self::Update(_))
     }
 }
 
@@ -127,8 +129,14 @@ impl Program {
         self.buffer(bytes.len(), Contents::Constant(bytes))
     }
 
-    /// Places all buffers. Those that are alive at the same time do not overlap; scratch that is not shares
-    /// memory.
+    /// The size of a buffer in bytes; 0 where there is no such buffer.
+    #[must_use]
+    pub fn size(&self, BufferId(index): BufferId) -> usize {
+        self.buffers.get(index).map_or(0, |buffer| buffer.bytes)
+    }
+
+    /// Places all buffers. Scratch shares memory only where the uses of one wait for all uses of the other anyway, so
+    /// that sharing makes no launch wait.
     #[must_use]
     pub fn placement(&self) -> Placement {
         let mut offsets = vec![0; self.buffers.len()];
@@ -140,21 +148,22 @@ impl Program {
             }
         }
         let base = bytes;
-        let lives = self.lives();
+        let (before, users) = (self.before(), self.users());
+        let all_before = |a: usize, b: usize| {
+            users[a]
+                .iter()
+                .all(|&earlier| users[b].iter().all(|&later| before[later].get(earlier) == Some(&true)))
+        };
         let mut scratch: Vec<usize> =
             (0..self.buffers.len()).filter(|&i| self.buffers[i].contents == Contents::Scratch).collect();
         scratch.sort_by_key(|&i| std::cmp::Reverse(self.buffers[i].bytes));
         let mut placed: Vec<usize> = Vec::new();
         for index in scratch {
             let size = self.buffers[index].bytes.next_multiple_of(ALIGNMENT);
-            // The lowest gap between those that are alive at the same time.
-            let overlap = |other: &&usize| {
-                let (a, b) = (&lives[index], &lives[**other]);
-                a.start < b.end && b.start < a.end
-            };
+            // The lowest gap between those that may be in use at the same time.
             let mut taken: Vec<Range<usize>> = placed
                 .iter()
-                .filter(overlap)
+                .filter(|&&other| !all_before(index, other) && !all_before(other, index))
                 .map(|&i| offsets[i]..offsets[i] + self.buffers[i].bytes.next_multiple_of(ALIGNMENT))
                 .collect();
             taken.sort_by_key(|range| range.start);
@@ -168,49 +177,50 @@ impl Program {
         Placement { offsets, bytes }
     }
 
-    /// From when to when (in launches) each buffer is used.
-    fn lives(&self) -> Vec<Range<usize>> {
-        let mut lives = vec![0..0; self.buffers.len()];
+    /// The launches that use each buffer.
+    fn users(&self) -> Vec<Vec<usize>> {
+        let mut users = vec![Vec::new(); self.buffers.len()];
         for (time, launch) in self.launches.iter().enumerate() {
-            for BufferId(index) in launch.arguments.iter().filter_map(|a| a.buffer()) {
-                let life: &mut Range<usize> = &mut lives[index];
-                *life = if life.start == life.end { time..time + 1 } else { life.start..time + 1 };
-            }
+            let buffers = launch.arguments.iter().filter_map(|argument| argument.buffer());
+            buffers.for_each(|BufferId(index)| users[index].push(time));
         }
-        lives
+        users
     }
 
-    /// For each launch, the earlier ones that have to be done before: those that write what it uses, and
-    /// those that use memory which it writes. What others already wait for is left out.
+    /// For each launch, the earlier ones that have to be done before: those that write what it uses, and those that
+    /// use what it writes. What others already wait for is left out.
     #[must_use]
-    pub fn dependencies(&self, placement: &Placement) -> Vec<Vec<usize>> {
-        let range =
-            |BufferId(i): BufferId| placement.offsets[i]..placement.offsets[i] + self.buffers[i].bytes;
-        let uses = |launch: &Launch| -> Vec<(Range<usize>, bool, bool)> {
-            let each = |a: &Argument| Some((range(a.buffer()?), a.reads(), a.writes()));
-            launch.arguments.iter().filter_map(each).collect()
+    pub fn dependencies(&self) -> Vec<Vec<usize>> {
+        self.waiting().0
+    }
+
+    /// For each launch, whether it waits for each earlier one, directly or not.
+    fn before(&self) -> Vec<Vec<bool>> {
+        self.waiting().1
+    }
+
+    fn waiting(&self) -> (Vec<Vec<usize>>, Vec<Vec<bool>>) {
+        let conflict = |a: &Argument, b: &Argument| {
+            let parts = matches!((a, b), (Argument::Part(_), Argument::Part(_)));
+            a.buffer().is_some() && a.buffer() == b.buffer() && (a.writes() || b.writes()) && !parts
         };
-        let all: Vec<_> = self.launches.iter().map(uses).collect();
-        let conflict = |a: &(Range<usize>, bool, bool), b: &(Range<usize>, bool, bool)| {
-            a.0.start < b.0.end && b.0.start < a.0.end && (a.2 || b.2)
-        };
-        let mut before: Vec<Vec<bool>> = Vec::new();
-        let mut list = Vec::new();
-        for (later, uses) in all.iter().enumerate() {
+        let (mut list, mut before): (Vec<Vec<usize>>, Vec<Vec<bool>>) = (Vec::new(), Vec::new());
+        for (later, launch) in self.launches.iter().enumerate() {
             let mut reached = vec![false; later];
             let mut direct = Vec::new();
             for earlier in (0..later).rev() {
-                if reached[earlier] || !all[earlier].iter().any(|a| uses.iter().any(|b| conflict(a, b))) {
-                    continue;
+                let others = &self.launches[earlier].arguments;
+                let waits = || others.iter().any(|a| launch.arguments.iter().any(|b| conflict(a, b)));
+                if !reached[earlier] && waits() {
+                    direct.push(earlier);
+                    reached[earlier] = true;
+                    before[earlier].iter().enumerate().for_each(|(i, b)| reached[i] |= *b);
                 }
-                direct.push(earlier);
-                reached[earlier] = true;
-                before[earlier].iter().enumerate().for_each(|(i, b)| reached[i] |= *b);
             }
             before.push(reached);
             list.push(direct);
         }
-        list
+        (list, before)
     }
 
     /// Whether every launch names buffers there are, writes what it may, and reads what was written.
@@ -269,20 +279,34 @@ mod tests {
         ];
         program.check().unwrap();
         let placement = program.placement();
-        assert!(placement.bytes < 100 + 1000 + 2000 + 1000 + 500 + 5 * ALIGNMENT);
-        for (a, b) in [(0, 1), (1, 2), (0, 2), (0, 3)] {
+        let overlap = |a: usize, b: usize| {
             let range =
                 |i: usize| placement.offsets[i + 1]..placement.offsets[i + 1] + program.buffers[i + 1].bytes;
             let (a, b) = (range(a), range(b));
-            assert!(a.end <= b.start || b.end <= a.start);
+            a.start < b.end && b.start < a.end
+        };
+        // The third map is written when the first is read for the last time by the second launch — but the fourth
+        // launch reads the first map, too, and waits for neither the second nor the third.
+        for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+            assert!(!overlap(a, b), "{a} {b}");
         }
-        let dependencies = program.dependencies(&placement);
-        assert!(dependencies[0].is_empty());
-        assert_eq!(dependencies[1], [0]);
-        assert_eq!(dependencies[2], [1]);
-        // The last may run beside the second and third, unless it was given memory of the second map.
-        assert!(dependencies[3] == [0] || dependencies[3] == [2]);
-        assert!(dependencies.iter().enumerate().all(|(i, list)| list.iter().all(|&d| d < i)));
+        assert_eq!(program.dependencies(), [vec![], vec![0], vec![1], vec![0]]);
+        // Without the fourth launch, the third map takes the place of the first.
+        program.launches.pop();
+        let placement = program.placement();
+        assert_eq!(placement.offsets[1], placement.offsets[3]);
+    }
+
+    #[test]
+    fn parts_of_a_result_are_written_side_by_side() {
+        let mut program = Program::default();
+        let result = program.buffer(100, Contents::Kept);
+        program.launches = vec![
+            launch(&[Argument::Part(result)]),
+            launch(&[Argument::Part(result)]),
+            launch(&[Argument::Read(result)]),
+        ];
+        assert_eq!(program.dependencies(), [vec![], vec![], vec![1, 0]]);
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A whole block in one launch writes the least, but has no more thread blocks than tiles. Where these would
-//! leave half of the device idle (one picture, small maps) the block is cut into halves, which are spread
-//! over channels, too.
+//! leave much of the device idle (one picture, small maps) the block is cut into halves, which are spread
+//! over channels, too: whichever is expected to take less time (`tiles.rs`).
 
 use std::borrow::Cow;
 
@@ -228,7 +228,7 @@ impl<'a> Writer<'a> {
             Some(place) if self.readers[map.0] == 1 => {
                 self.places[map.0] = None;
                 let numbers = [int(place.offset), int(place.stride)];
-                ([Argument::Null, Argument::Write(place.output)], numbers)
+                ([Argument::Null, Argument::Part(place.output)], numbers)
             }
             _ => ([self.write(map), Argument::Null], [int(0), int(0)]),
         }
@@ -272,24 +272,43 @@ impl<'a> Writer<'a> {
         self.program.launches.push(Launch { label, kernel, grid, shared, arguments });
     }
 
-    /// In how many parts the depth of a product is cut, so that `blocks` blocks become enough for the device.
     fn parts(&self, blocks: usize, depth: usize) -> usize {
-        (self.options.limits.multiprocessors / blocks.max(1)).clamp(1, (depth.div_ceil(CHUNK) / 2).max(1))
+        tiles::parts(blocks, depth, self.options.limits)
     }
 
     fn tile(
         &self,
         step: &Step,
         others: usize,
+        turns: impl Fn(usize) -> usize,
         need: impl Fn(usize, usize) -> Option<tiles::Need>,
     ) -> Option<Tile> {
         let ScheduleOptions { batch, precision, limits, .. } = self.options;
-        tiles::best(step.output_shape, batch * others, precision, limits, need)
+        tiles::best(step.output_shape, batch * others, turns, precision, limits, need)
     }
 
-    /// Whether so many blocks keep at least half of the device busy.
-    fn fills(&self, tile: Tile) -> bool {
-        tile.count * self.options.batch * 2 >= self.options.limits.multiprocessors
+    /// The tile of `depthwise_pointwise.cu` for these two steps.
+    fn depthwise_pointwise_tile(&self, depthwise: &Step, product: &Step, stride: usize) -> Option<Tile> {
+        let columns = padded(product.output_shape.channels).div_ceil(COLUMNS);
+        let turns = tiles::turns_of_parts(padded(depthwise.input_shape.channels), self.options.limits);
+        self.tile(product, columns, turns, tiles::depthwise_pointwise(stride))
+    }
+
+    /// The tile of `pointwise_depthwise.cu` for these two steps.
+    fn pointwise_depthwise_tile(&self, product: &Step, depthwise: &Step, stride: usize) -> Option<Tile> {
+        let columns = padded(depthwise.output_shape.channels).div_ceil(COLUMNS);
+        // The loop over the depth, and the depthwise.
+        let turns = padded(product.input_shape.channels).div_ceil(CHUNK) + 1;
+        self.tile(depthwise, columns, |_| turns, tiles::pointwise_depthwise(product.input_shape, stride))
+    }
+
+    /// About how long a 1×1 by itself takes.
+    fn pointwise_time(&self, step: &Step) -> usize {
+        let pixels = (self.options.batch * step.output_shape.pixels()).div_ceil(ROWS);
+        let blocks = pixels * padded(step.output_shape.channels).div_ceil(COLUMNS);
+        let limits = self.options.limits;
+        let turns = tiles::turns_of_parts(padded(step.input_shape.channels), limits)(blocks);
+        tiles::time(blocks, turns, ROWS, limits)
     }
 
     // One function a kernel: its arguments in their order.
@@ -380,9 +399,7 @@ impl<'a> Writer<'a> {
         let (input, output) = (depthwise.input_shape, product.output_shape);
         let (depth, pitch) = (padded(input.channels), padded(output.channels));
         let columns = pitch.div_ceil(COLUMNS);
-        let Some(tile) = self.tile(product, columns, tiles::depthwise_pointwise(stride)) else {
-            return false;
-        };
+        let Some(tile) = self.depthwise_pointwise_tile(depthwise, product, stride) else { return false };
         let blocks = tile.count * self.options.batch;
         let parts = self.parts(blocks * columns, depth);
         let (targets, place) = self.target(product.output);
@@ -412,8 +429,7 @@ impl<'a> Writer<'a> {
         let (input, output) = (product.input_shape, depthwise.output_shape);
         let channels = padded(output.channels);
         let columns = channels.div_ceil(COLUMNS);
-        let need = tiles::pointwise_depthwise(input, stride);
-        let Some(tile) = self.tile(depthwise, columns, need) else { return false };
+        let Some(tile) = self.pointwise_depthwise_tile(product, depthwise, stride) else { return false };
         let (shortcut, added) = self.shortcut(depthwise);
         let mut arguments = vec![self.read(product.input)];
         arguments.push(self.constant(matrix(product, self.options.precision)));
@@ -439,8 +455,15 @@ impl<'a> Writer<'a> {
         let (input, narrow, output) = (depthwise1.input_shape, reduce.output_shape, depthwise2.output_shape);
         let Some(most) = WIDTHS.into_iter().find(|width| narrow.channels <= *width) else { return false };
         let need = tiles::sandglass(input, stride, narrow.channels, most);
-        let Some(tile) = self.tile(depthwise2, 1, need) else { return false };
-        if !self.fills(tile) {
+        let turns = padded(input.channels).div_ceil(CHUNK) + padded(output.channels).div_ceil(COLUMNS);
+        let Some(tile) = self.tile(depthwise2, 1, |_| turns, need) else { return false };
+        let halves = [
+            self.depthwise_pointwise_tile(depthwise1, reduce, 1),
+            self.pointwise_depthwise_tile(expand, depthwise2, stride),
+        ];
+        if let [Some(one), Some(other)] = halves
+            && one.time + other.time < tile.time
+        {
             return false;
         }
         let (shortcut, added) = self.shortcut(depthwise2);
@@ -474,10 +497,11 @@ impl<'a> Writer<'a> {
             // A result in 32 bits, which this kernel does not write.
             return false;
         }
-        let Some(tile) = self.tile(project, 1, tiles::inverted_residual(input, stride, most)) else {
-            return false;
-        };
-        if !self.fills(tile) {
+        let turns = padded(wide.channels).div_ceil(CHUNK);
+        let need = tiles::inverted_residual(input, stride, most);
+        let Some(tile) = self.tile(project, 1, |_| turns, need) else { return false };
+        let half = self.pointwise_depthwise_tile(expand, depthwise, stride);
+        if half.is_some_and(|half| half.time + self.pointwise_time(project) < tile.time) {
             return false;
         }
         let (rows, columns) = tiles::held(input, tile.height, tile.width, stride);
@@ -505,7 +529,7 @@ impl<'a> Writer<'a> {
     fn unpack(&mut self) {
         for index in 0..self.places.len() {
             let (Some(place), shape) = (self.places[index], self.plan.maps[index]) else { continue };
-            let mut arguments = vec![self.read(Map(index)), Argument::Write(place.output)];
+            let mut arguments = vec![self.read(Map(index)), Argument::Part(place.output)];
             let (pixels, channels) = (shape.pixels(), shape.channels);
             arguments.extend([self.options.batch, pixels, padded(channels), channels].map(int));
             arguments.extend([place.offset, place.stride].map(int));

@@ -11,8 +11,11 @@ pub(super) const COLUMNS: usize = 64;
 const PAD: usize = 8;
 const PITCH: usize = CHUNK + PAD;
 const RIGHT: usize = COLUMNS + PAD;
-/// What a block costs beside its pixels, in pixels: its beginning and end. Not measured.
-const OVERHEAD: usize = 32;
+/// A unit of time is what one pixel takes in one turn of a kernel's loop over channels. What a turn takes beside
+/// its pixels: waiting for copies and for the other threads. An assumption, not measured.
+const TURN: usize = 32;
+/// What a launch takes beside its blocks, in the same unit. An assumption, not measured.
+const LAUNCH: usize = 500;
 
 /// Output pixels of a thread block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub(super) struct Tile {
     pub(super) count: usize,
     /// Shared memory of a block in bytes.
     pub(super) shared: usize,
+    /// About how long the launch takes, see [`LAUNCH`].
+    pub(super) time: usize,
 }
 
 /// What a tile asks for.
@@ -33,11 +38,12 @@ pub(super) struct Need {
     pub(super) values: usize,
 }
 
-/// The tile of `output` for which all blocks together take the least time; nothing where none fits.
-/// `blocks` is how many thread blocks there are for each tile of one picture.
+/// The tile of `output` for which a launch takes the least time; nothing where none fits. `blocks` is how many thread
+/// blocks there are for each tile of one picture, `turns` how often so many blocks go around their loops.
 pub(super) fn best(
     output: Shape,
     blocks: usize,
+    turns: impl Fn(usize) -> usize,
     precision: Precision,
     limits: Limits,
     need: impl Fn(usize, usize) -> Option<Need>,
@@ -47,11 +53,28 @@ pub(super) fn best(
         let need = need(height, width)?;
         let shared = need.values * precision.bytes();
         let count = output.height.div_ceil(height) * output.width.div_ceil(width);
-        let rounds = (count * blocks).div_ceil(limits.multiprocessors.max(1));
-        let cost = (rounds * (need.work + OVERHEAD), count);
-        (shared <= limits.shared).then_some((cost, Tile { height, width, count, shared }))
+        let time = time(count * blocks, turns(count * blocks), need.work, limits);
+        (shared <= limits.shared).then_some(Tile { height, width, count, shared, time })
     });
-    candidates.min_by_key(|(cost, _)| *cost).map(|(_, tile)| tile)
+    candidates.min_by_key(|tile| (tile.time, tile.count))
+}
+
+/// About how long a launch takes whose blocks each go around their loop so often, with so many pixels.
+pub(super) fn time(blocks: usize, turns: usize, pixels: usize, limits: Limits) -> usize {
+    LAUNCH + blocks.div_ceil(limits.multiprocessors.max(1)) * turns * (pixels + TURN)
+}
+
+/// In how many parts the depth of a product is cut, so that `blocks` blocks become enough for the device.
+pub(super) fn parts(blocks: usize, depth: usize, limits: Limits) -> usize {
+    (limits.multiprocessors / blocks.max(1)).clamp(1, (depth.div_ceil(CHUNK) / 2).max(1))
+}
+
+/// Turns of a kernel whose depth is cut into [`parts`], adding the parts up included.
+pub(super) fn turns_of_parts(depth: usize, limits: Limits) -> impl Fn(usize) -> usize {
+    move |blocks| match parts(blocks, depth, limits) {
+        1 => depth.div_ceil(CHUNK),
+        parts => depth.div_ceil(CHUNK).div_ceil(parts) + 2,
+    }
 }
 
 /// Rows and columns that a 3×3 reads for `height` × `width` pixels of its output.
@@ -151,23 +174,33 @@ mod tests {
             let input = Shape::new(side, side, channels);
             let output = Shape::new(side.div_ceil(stride), side.div_ceil(stride), channels);
             for (precision, blocks) in [(Precision::F16, 1), (Precision::F16, 64), (Precision::F32, 1)] {
-                let tile =
-                    best(output, blocks, precision, HOPPER, sandglass(input, stride, 160, 160)).unwrap();
+                let tile = best(output, blocks, |_| 9, precision, HOPPER, sandglass(input, stride, 160, 160))
+                    .unwrap();
                 let (rows, columns) = held(input, tile.height, tile.width, stride);
                 assert!(rows * columns <= ROWS && tile.shared <= HOPPER.shared);
                 assert!(tile.count * tile.height * tile.width >= output.pixels());
             }
         }
         let (turing, shape) = (Limits { shared: 64 * 1024, multiprocessors: 40 }, Shape::new(10, 10, 960));
-        assert_eq!(best(shape, 1, Precision::F16, turing, sandglass(shape, 1, 160, 160)), None);
-        assert!(best(shape, 1, Precision::F16, turing, depthwise_pointwise(2)).is_some());
+        assert_eq!(best(shape, 1, |_| 9, Precision::F16, turing, sandglass(shape, 1, 160, 160)), None);
+        assert!(best(shape, 1, |_| 9, Precision::F16, turing, depthwise_pointwise(2)).is_some());
+    }
+
+    #[test]
+    fn few_blocks_share_a_depth() {
+        assert_eq!(parts(1, 960, HOPPER), 15);
+        assert_eq!(parts(50, 960, HOPPER), 2);
+        assert_eq!((parts(200, 960, HOPPER), parts(1, 40, HOPPER)), (1, 1));
+        assert_eq!(turns_of_parts(960, HOPPER)(1), 4);
+        assert_eq!(turns_of_parts(960, HOPPER)(200), 30);
     }
 
     #[test]
     fn one_picture_is_cut_finer_than_many() {
         let shape = Shape::new(40, 40, 192);
-        let count =
-            |blocks| best(shape, blocks, Precision::F16, HOPPER, sandglass(shape, 1, 32, 32)).unwrap().count;
+        let count = |blocks| {
+            best(shape, blocks, |_| 9, Precision::F16, HOPPER, sandglass(shape, 1, 32, 32)).unwrap().count
+        };
         assert!(count(1) > count(64));
     }
 }

@@ -103,7 +103,9 @@ impl Emulator {
             word(&mut text, arguments.len());
             for argument in arguments {
                 let (kind, value) = match *argument {
-                    Argument::Read(id) | Argument::Write(id) | Argument::Update(id) => (1, id.0 as u64),
+                    Argument::Read(id) | Argument::Write(id) | Argument::Part(id) | Argument::Update(id) => {
+                        (1, id.0 as u64)
+                    }
                     Argument::Null => (0, 0),
                     Argument::Int(value) => (0, u64::from(value.cast_unsigned())),
                     Argument::Float(value) => (0, u64::from(value.to_bits())),

@@ -431,17 +431,19 @@ __device__ inline float load_fresh(const float* from) {
 
 // Where several thread blocks share the depth of one product: each leaves its sums in `partial`, and the one that
 // comes last adds all up, in their order, so that the result is always the same. True for that one; the others
-// are done. `tickets` counts who has come; it is left at 0.
+// are done. `tickets` counts who has come; it is left at 0. A warp that is not `busy` has no sums.
 template <int N>
-__device__ inline bool add_up(Sums<N>& sums, float* partial, unsigned* tickets, int tile, int part, int parts) {
+__device__ inline bool add_up(Sums<N>& sums, bool busy, float* partial, unsigned* tickets, int tile, int part, int parts) {
     __shared__ unsigned ticket;
     if (parts == 1) return true;
     constexpr int SIZE = N * 4 * THREADS;
     float* own = partial + ((long long)tile * parts + part) * SIZE + threadIdx.x;
+    if (busy) {
 #pragma unroll
-    for (int n = 0; n < N; n++) {
+        for (int n = 0; n < N; n++) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) own[(n * 4 + i) * THREADS] = sums.v[n][i];
+            for (int i = 0; i < 4; i++) own[(n * 4 + i) * THREADS] = sums.v[n][i];
+        }
     }
     __threadfence();
     __syncthreads();
@@ -452,7 +454,7 @@ __device__ inline bool add_up(Sums<N>& sums, float* partial, unsigned* tickets, 
     if (threadIdx.x == 0) tickets[tile] = 0;
     sums.clear();
 #pragma unroll 1
-    for (int p = 0; p < parts; p++) {
+    for (int p = 0; p < parts && busy; p++) {
         const float* other = partial + ((long long)tile * parts + p) * SIZE + threadIdx.x;
 #pragma unroll
         for (int n = 0; n < N; n++) {

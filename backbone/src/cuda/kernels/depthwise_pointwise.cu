@@ -47,7 +47,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         if (busy) add_product(sums, rows + warp() * WARP_ROWS * PITCH, PITCH, right[now], RIGHT, CHUNK);
         __syncthreads();
     }
-    if (!add_up(sums, partial, tickets, blockIdx.x * gridDim.y + blockIdx.y, blockIdx.z, gridDim.z)) return;
+    if (!add_up(sums, busy, partial, tickets, blockIdx.x * gridDim.y + blockIdx.y, blockIdx.z, gridDim.z)) return;
     long long pixels = (long long)out_height * out_width;
     Target target = {output + image * pixels * pitch, values ? values + (long long)image * stride + offset : nullptr,
                      pitch, channels, shortcut ? shortcut + image * pixels * shortcut_pitch : nullptr,

@@ -17,6 +17,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     Region region = {0, (int)blockIdx.x * ROWS, 1, ROWS};
     int first = blockIdx.y * COLUMNS, chunks = (depth + CHUNK - 1) / CHUNK;
     int begin = chunks * blockIdx.z / gridDim.z, end = chunks * (blockIdx.z + 1) / gridDim.z;
+    bool busy = region.left + warp() * WARP_ROWS < map.width;
     Sums<COLUMNS / 8> sums;
     sums.clear();
     load_region(left[0], PITCH, map, region, begin * CHUNK, CHUNK);
@@ -31,10 +32,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         commit_copies();
         wait_copies<1>();
         __syncthreads();
-        add_product(sums, left[now] + warp() * WARP_ROWS * PITCH, PITCH, right[now], RIGHT, CHUNK);
+        if (busy) add_product(sums, left[now] + warp() * WARP_ROWS * PITCH, PITCH, right[now], RIGHT, CHUNK);
         __syncthreads();
     }
-    if (!add_up(sums, partial, tickets, blockIdx.x * gridDim.y + blockIdx.y, blockIdx.z, gridDim.z)) return;
+    if (!add_up(sums, busy, partial, tickets, blockIdx.x * gridDim.y + blockIdx.y, blockIdx.z, gridDim.z)) return;
     Target target = {output, nullptr, pitch, channels, shortcut, shortcut_pitch, shortcut_channels, relu6, bias};
 #pragma unroll
     for (int n = 0; n < COLUMNS / 8; n++) {

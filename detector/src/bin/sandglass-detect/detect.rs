@@ -52,7 +52,7 @@ impl DetectArgs {
         let builder = builder.score_threshold(self.score_threshold).iou_threshold(self.iou_threshold);
         let classes = crate::class_filter(&self.classes)?;
         let detector = builder.max_detections(self.max_detections).classes(classes).build()?;
-        crate::warn_untrained(&detector);
+        crate::warn(&detector);
         Ok(detector)
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
         if args.save.is_some() {
             bail!("--save is for pictures; --record OUT.mp4 saves an annotated video");
         }
-        return crate::video::run(args, source, &args.detector()?);
+        return crate::video::run(args, source, &mut args.detector()?);
     }
     #[cfg(not(feature = "video"))]
     if videos > 0 {

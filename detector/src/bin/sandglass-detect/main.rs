@@ -93,8 +93,11 @@ impl NetworkArgs {
     }
 }
 
-/// Says it where a detector was never trained.
-fn warn_untrained(detector: &Detector) {
+/// Says it where a detector is not what one may think: on the CPU for lack of a GPU, or never trained.
+fn warn(detector: &Detector) {
+    if let Some(reason) = detector.fallback() {
+        eprintln!("note: running on the {}: {reason}", detector.engine());
+    }
     if !detector.is_trained() {
         eprintln!(
             "warning: {} has only untrained weights: what it finds means nothing. Trained: {} (see \

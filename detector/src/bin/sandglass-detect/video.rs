@@ -16,7 +16,7 @@ use sandglass_detector::record::{
     Background, Line, Overlay, Quality, Recorded, Recorder, RecorderOptions, Status, Summary, WhenFull,
 };
 use sandglass_detector::source::{self, FrameSource, OpenOptions};
-use sandglass_detector::{Detections, Detector, Error, Frame};
+use sandglass_detector::{Detections, Detector, Device, Error, Frame};
 
 use crate::detect::{DetectArgs, progress_bar};
 use crate::output::{JsonLines, milliseconds, summary};
@@ -95,7 +95,7 @@ impl VideoArgs {
 /// What came of the source: a frame, how long it took to decode, or what was wrong with it.
 type Decoded = (Result<Frame, Error>, Duration);
 
-pub(crate) fn run(args: &DetectArgs, name: &str, detector: &Detector) -> Result<ExitCode> {
+pub(crate) fn run(args: &DetectArgs, name: &str, detector: &mut Detector) -> Result<ExitCode> {
     let video = &args.video;
     let source = video.open(name)?;
     if let Some(remark) = source.remark() {
@@ -108,9 +108,9 @@ pub(crate) fn run(args: &DetectArgs, name: &str, detector: &Detector) -> Result<
     let recording = video.recorder()?.map(start).transpose()?;
     let stop = stop_on_interrupt()?;
     let mut run = Run {
-        detector,
         name: name.into(),
         backbone: detector.backbone().to_string().into(),
+        detector,
         recording,
         json: args.json.as_deref().map(JsonLines::create).transpose()?,
         to_terminal: args.json.as_deref() != Some(Path::new("-")),
@@ -191,7 +191,7 @@ struct Tally {
 
 /// One run over a source.
 struct Run<'a> {
-    detector: &'a Detector,
+    detector: &'a mut Detector,
     name: Arc<str>,
     backbone: Arc<str>,
     recording: Option<Background>,
@@ -281,7 +281,15 @@ impl Run<'_> {
             Use::PassOver => return Ok(true),
             Use::Stop => return Ok(false),
         }
-        let found = self.detector.detect(frame)?;
+        let found = match self.detector.detect(frame) {
+            Ok(found) => found,
+            Err(error) if self.detector.device() != Device::Cpu => {
+                self.progress.suspend(|| eprintln!("warning: {error}; going on on the CPU"));
+                self.detector.switch_device(Device::Cpu)?;
+                self.detector.detect(frame)?
+            }
+            Err(error) => return Err(error.into()),
+        };
         let number = self.tally.frames;
         self.tally.frames += 1;
         self.tally.detecting += found.timing.total();
