@@ -61,9 +61,7 @@ pub enum Error {
     Thread(std::io::Error),
     /// There is no NVIDIA driver on this machine.
     #[cfg(feature = "cuda")]
-    #[error(
-        "there is no NVIDIA driver here (the library libcuda was not found); install it, or use the device cpu"
-    )]
+    #[error("no NVIDIA driver was found (libcuda); install one, or choose the device cpu")]
     NoCudaDriver,
     /// There is a driver, but not the device asked for.
     #[cfg(feature = "cuda")]

@@ -51,7 +51,7 @@ fn make(path: &std::path::Path) {
 }
 
 fn measure(clip: &std::path::Path, tab: Tab, threads: usize) {
-    let backend = Arc::new(DetectorBackend);
+    let backend = Arc::new(DetectorBackend::default());
     let models = backend.models();
     let workers = Workers::start(backend, Arc::new(|| {})).unwrap();
     let source = Some(clip.display().to_string());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::{Context, ThemePreference, Ui};
+use sandglass_detector::Device;
 
 use crate::backend::DetectorBackend;
 use crate::command::Command;
@@ -32,6 +33,8 @@ pub struct Options {
     pub weights: Option<PathBuf>,
     /// Threads that work on one frame, 0 for one a processor; `None` for what is remembered.
     pub threads: Option<usize>,
+    /// Where detectors run.
+    pub device: Device,
 }
 
 /// The viewer.
@@ -186,7 +189,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let native = eframe::NativeOptions { viewport, ..Default::default() };
     let create = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         view::style(&cc.egui_ctx);
-        let backend = Arc::new(DetectorBackend);
+        let backend = Arc::new(DetectorBackend { device: options.device });
         let models = backend.models();
         let ctx = cc.egui_ctx.clone();
         let workers = Workers::start(backend, Arc::new(move || ctx.request_repaint()))?;

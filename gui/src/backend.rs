@@ -14,7 +14,10 @@ const PICTURE_RATE: f64 = 0.5;
 
 /// Detectors and sources of the detector crate.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DetectorBackend;
+pub struct DetectorBackend {
+    /// Where detectors run.
+    pub device: Device,
+}
 
 impl Backend for DetectorBackend {
     fn models(&self) -> Vec<ModelInfo> {
@@ -29,7 +32,7 @@ impl Backend for DetectorBackend {
     }
 
     fn build(&self, choice: &ModelChoice) -> Result<Box<dyn Engine>, Error> {
-        let mut builder = Detector::builder().threads(choice.threads);
+        let mut builder = Detector::builder().device(self.device).threads(choice.threads);
         if let Some(backbone) = &choice.backbone {
             builder = builder.backbone(backbone);
         }

@@ -23,3 +23,4 @@ pub mod view;
 pub mod worker;
 
 pub use app::{App, Options, run};
+pub use sandglass_detector::Device;

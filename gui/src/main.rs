@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use sandglass::Options;
+use sandglass::{Device, Options};
 
 /// Frames come and go between threads by the megabyte, which leaves the system's allocator with holes that
 /// it keeps for hours; this one gives them back.
@@ -32,6 +32,10 @@ struct Cli {
     /// Threads that work on one frame; 0 stands for one a processor [default: as last time]
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
+
+    /// What the network runs on: auto, cpu, cuda or cuda:N
+    #[arg(short, long, value_name = "DEVICE", default_value = "auto")]
+    device: Device,
 }
 
 const EXAMPLES: &str = "\
@@ -43,8 +47,8 @@ Examples:
   sandglass --backbone mobilenext-1.0 demo    another network";
 
 fn main() -> anyhow::Result<()> {
-    let Cli { source, backbone, weights, threads } = Cli::parse();
-    sandglass::run(Options { source, backbone, weights, threads })
+    let Cli { source, backbone, weights, threads, device } = Cli::parse();
+    sandglass::run(Options { source, backbone, weights, threads, device })
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ fn random_clicks_break_nothing() {
     let length = Duration::from_secs(seconds.unwrap_or(6));
     let seed = std::env::var("SANDGLASS_SOAK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
     let folder = tempfile::tempdir().unwrap();
-    let backend = Arc::new(DetectorBackend);
+    let backend = Arc::new(DetectorBackend::default());
     let models = backend.models();
     let news = Arc::new(AtomicBool::new(false));
     let wake = Arc::clone(&news);
