@@ -241,15 +241,74 @@ impl CudaDetector {
 
 #[cfg(test)]
 mod tests {
+    use sandglass_backbone::cuda::Limits;
     use sandglass_backbone::cuda::emulation::{Emulator, Order, check_ptx};
+    use sandglass_backbone::{CpuEngine, Engine, Weights};
 
     use super::*;
+    use crate::heads::ssdlite;
     use crate::postprocess::{Outputs, Postprocessor};
 
     #[test]
     fn shipped_ptx_is_made_of_the_kernels() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda/detect.zip");
         check_ptx(&DETECT, &[Precision::F32], &path).unwrap();
+    }
+
+    fn emulator(source: &Source, precision: Precision) -> Option<Emulator> {
+        match Emulator::new(source, precision) {
+            Ok(emulator) => Some(emulator),
+            Err(reason) if reason.starts_with("cannot run") || !cfg!(target_arch = "x86_64") => {
+                eprintln!("skipped: {reason}");
+                None
+            }
+            Err(reason) => panic!("{reason}"),
+        }
+    }
+
+    fn values(bytes: &[u8]) -> Vec<f32> {
+        bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    }
+
+    /// Whole detectors, executed on the CPU: the heads of two pictures lie in the results where the engine of the CPU
+    /// has them. Smaller pictures than real ones, so that it takes seconds.
+    #[test]
+    fn heads_lie_where_the_cpu_has_them() {
+        let Some(emulator) = emulator(&KERNELS, Precision::F16) else { return };
+        for (name, multiprocessors) in [("mobilenext-0.35", 132), ("mobilenet-v2-0.35", 4)] {
+            let network = ssdlite(&name.parse().unwrap(), 21);
+            let plan = Plan::new(&network, &Weights::untrained(&network), 96, 64).unwrap();
+            let each = plan.input().len();
+            let mut state = 5;
+            let pictures: Vec<f32> = (0..2 * each).map(|_| noise(&mut state) * 4.0 - 2.0).collect();
+            let mut cpu = CpuEngine::new(plan.clone(), 1).unwrap();
+            let mut expected = [Vec::new(), Vec::new()];
+            for picture in pictures.chunks_exact(each) {
+                cpu.run(picture).unwrap();
+                for (index, all) in expected.iter_mut().enumerate() {
+                    all.extend_from_slice(cpu.output(index));
+                }
+            }
+            let options = ScheduleOptions {
+                precision: Precision::F16,
+                batch: 2,
+                input: InputKind::Values,
+                limits: Limits { shared: 100 * 1024, multiprocessors },
+                fused: true,
+            };
+            let Schedule { program, input, outputs } = Schedule::new(&plan, options).unwrap();
+            let bytes: Vec<u8> = pictures.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let got = emulator.run(&program, &[(input, &bytes)], &outputs, Order::Shuffled).unwrap();
+            for (expected, got) in expected.iter().zip(&got) {
+                let got = values(got);
+                assert_eq!(got.len(), expected.len());
+                let (low, high) =
+                    expected.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+                let far =
+                    expected.iter().zip(&got).filter(|(a, b)| !((*a - *b).abs() <= 2e-2 * (high - low)));
+                assert_eq!(far.count(), 0, "{name}");
+            }
+        }
     }
 
     /// Numbers that look random, between 0 and 1.
@@ -262,13 +321,7 @@ mod tests {
     /// and many, some classes, boxes that are not finite.
     #[test]
     fn the_device_finds_what_the_cpu_finds() {
-        let emulator = match Emulator::new(&DETECT, Precision::F32) {
-            Ok(emulator) => emulator,
-            Err(reason) if reason.starts_with("cannot run") || !cfg!(target_arch = "x86_64") => {
-                return eprintln!("skipped: {reason}");
-            }
-            Err(reason) => panic!("{reason}"),
-        };
+        let Some(emulator) = emulator(&DETECT, Precision::F32) else { return };
         let count = anchors().len();
         let plain = Settings::default();
         let flood = Settings { score_threshold: 0.0, max_detections: 30, ..plain.clone() };
@@ -318,8 +371,7 @@ mod tests {
             let mut first = None;
             for order in Order::ALL {
                 let bytes = emulator.run(&program, &given, &[tail.results], order).unwrap().remove(0);
-                let results: Vec<f32> =
-                    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                let results = values(&bytes);
                 for (picture, size) in sizes.into_iter().enumerate() {
                     let part = |values: &'static str| match values {
                         "logits" => &logits[picture * count * classes..][..count * classes],
