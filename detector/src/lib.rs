@@ -12,6 +12,7 @@
 //! ```
 
 pub mod anchors;
+mod classify;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod decode;
@@ -28,11 +29,13 @@ mod nms;
 mod pipeline;
 mod postprocess;
 mod preprocess;
+pub mod recognise;
 pub mod record;
 mod settings;
 pub mod source;
 mod work;
 
+pub use classify::{Classifier, Guess};
 pub use detections::{BoxXyxy, Detection, Detections, Timing};
 pub use error::Error;
 pub use frame::{Frame, MAX_SIDE};

@@ -35,6 +35,9 @@ pub const VOC_CLASSES: [&str; 21] = [
     "tvmonitor",
 ];
 
+/// ImageNet's 1,000 classes, one a line, in torchvision's order and words.
+pub const IMAGENET_CLASSES: &str = include_str!("../../assets/labels/imagenet.txt");
+
 /// What the anchors of `anchors.rs` are called in a weights file.
 pub(crate) const ANCHORS: &str = "voc320";
 

@@ -27,7 +27,10 @@ pub(crate) struct Work {
 }
 
 /// What runs the network.
-#[expect(clippy::large_enum_variant, reason = "there is one for each thread, in its place for good")]
+#[cfg_attr(
+    feature = "cuda",
+    expect(clippy::large_enum_variant, reason = "there is one for each thread, in its place for good")
+)]
 pub(crate) enum Backend {
     Engine {
         engine: Box<dyn Engine>,
@@ -63,6 +66,7 @@ impl Work {
     }
 
     /// Makes a plan that takes pixels ready on a device. Any device there is will do for [`Device::Auto`].
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "the CPU asks for no settings"))]
     pub(crate) fn prepare(
         device: Device,
         plan: Plan,

@@ -10,6 +10,7 @@ use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models}
 mod bench;
 #[cfg(feature = "camera")]
 mod cameras;
+mod classify;
 mod detect;
 #[cfg(feature = "export")]
 mod export;
@@ -55,6 +56,8 @@ enum Command {
     Models(list::ListArgs),
     /// Measure this machine: time a frame by stage
     Bench(bench::BenchArgs),
+    /// Tell what pictures are of, with an ImageNet classifier
+    Classify(classify::ClassifyArgs),
     /// List the cameras and what they offer
     #[cfg(feature = "camera")]
     Cameras(cameras::CamerasArgs),
@@ -124,6 +127,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Some(Command::Models(args)) => list::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Classify(args)) => classify::run(&args),
         #[cfg(feature = "camera")]
         Some(Command::Cameras(args)) => cameras::run(&args),
         #[cfg(feature = "import")]
