@@ -8,6 +8,8 @@ use sandglass_detector::Device;
 use sandglass_detector::backbone::Backbone;
 use sandglass_eval::partial::Shard;
 
+use crate::imagenet::Imagenet;
+
 /// Mean average precision of object detectors, as the Pascal VOC devkit computes it, and what is behind it.
 ///
 /// Scores either detection files (--detections) or one of our own detectors, which is run over the
@@ -44,6 +46,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Outputs,
     },
+    /// Count how often an ImageNet classifier is right: top-1 and top-5.
+    Imagenet(Imagenet),
 }
 
 /// What is scored, and how.
@@ -237,6 +241,8 @@ mod tests {
         let alone = |rest: &str| Arguments::try_parse_from(rest.split_whitespace());
         assert!(alone("sandglass-eval").is_err());
         assert!(alone("sandglass-eval merge a b --json -").is_ok());
+        assert!(alone("sandglass-eval imagenet dir --weights w --list l").is_ok());
+        assert!(alone("sandglass-eval imagenet dir").is_err());
         assert!(
             alone("sandglass-eval --compare a b").is_ok() && alone("sandglass-eval --compare a").is_err()
         );

@@ -3,6 +3,7 @@
 mod arguments;
 mod compare;
 mod html;
+mod imagenet;
 mod inputs;
 mod journal;
 mod output;
@@ -24,6 +25,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Merge { parts, output }) => merge(&parts, &output),
+        Some(Command::Imagenet(arguments)) => {
+            return imagenet::run(&arguments).unwrap_or_else(|error| {
+                eprintln!("error: {}", told(&error));
+                ExitCode::FAILURE
+            });
+        }
         None => match &arguments.run.compare {
             Some(files) => compare::run(files, &arguments.run.output).map(|()| Vec::new()),
             None => run(&arguments.run),

@@ -164,7 +164,7 @@ fn identity(arguments: &Run, detector: &Detector) -> anyhow::Result<String> {
     Ok(format!("{}, weights {weights}{}", detector.backbone(), shard.unwrap_or_default()))
 }
 
-fn bar(pictures: usize, done: usize) -> anyhow::Result<ProgressBar> {
+pub(crate) fn bar(pictures: usize, done: usize) -> anyhow::Result<ProgressBar> {
     let style = "{bar:28} {pos}/{len} pictures, {per_sec}, {eta} left{msg}";
     let progress = ProgressBar::new(pictures as u64).with_style(ProgressStyle::with_template(style)?);
     progress.set_position(done as u64);
