@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::driver::{Device, Runner};
+use super::driver::Device;
 use super::kernels::KERNELS;
+use super::runner::Runner;
 use super::schedule::{InputKind, Precision, Schedule, ScheduleOptions};
 use crate::engine::Engine;
 use crate::error::Error;
