@@ -85,6 +85,21 @@ fn wrong_usage_is_status_2_and_says_what_is_right() {
 }
 
 #[test]
+fn classifying_needs_a_classifier() {
+    let cat = demo("chelsea.jpg");
+    let cat = path(&cat);
+    let weights =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/weights/ssdlite-mobilenet-v2-1.0.safetensors");
+    for (arguments, expected) in
+        [(vec!["classify", cat], "--weights"), (vec!["classify", cat, "--weights", weights], "of a detector")]
+    {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn untrained_backbones_say_so() {
     let output = run(&[path(&demo("chelsea.jpg")), "--backbone", "mobilenext-0.35", "--max-detections", "1"]);
     assert_eq!(output.status.code(), Some(0));
