@@ -106,7 +106,7 @@ fn plan(kind: StepKind, shape: Shape, channels: usize) -> Plan {
     maps.push(steps[steps.len() - 1].output_shape);
     let outputs = vec![Output { name: "result", maps: vec![Map(maps.len() - 1)] }];
     let border = vec![0.0; maps[0].channels];
-    Plan { maps, steps, outputs, border }
+    Plan { maps, steps, outputs, border, quantisation: None }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

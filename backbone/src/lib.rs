@@ -25,6 +25,8 @@ pub mod network;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod plan;
+pub mod quantise;
+pub mod quantised;
 #[cfg(feature = "candle")]
 pub mod reference;
 pub mod weights;

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::network::{Activation, BATCH_NORM_EPSILON, Conv, Kind, Network, Op, Shape, Value};
+use crate::quantised::Quantisation;
 use crate::weights::{Normalisation, Weights};
 
 /// Values that a map may have: below this no sum of sizes overflows.
@@ -159,6 +160,9 @@ pub struct Plan {
     /// What the input is padded with, by channel: zeros, or the mean where
     /// [`Plan::take_pixels`] folded the normalisation into the weights.
     pub border: Vec<f32>,
+    /// Where the weights are of eight bits: the same once more in integers. The steps' own weights are
+    /// what the integers stand for, so that an engine without integers runs the plan in float.
+    pub quantisation: Option<Quantisation>,
 }
 
 impl Plan {
@@ -195,6 +199,9 @@ impl Plan {
                         fold(conv, weights).ok_or_else(|| refuse(format!("{} is lost", conv.name)))?;
                     (kind, conv.name.clone(), conv.activation, folded)
                 }
+                Op::Linear { name, .. } if weights.is_quantised() => {
+                    (StepKind::Pointwise, name.clone(), Activation::Linear, (Vec::new(), Vec::new()))
+                }
                 Op::Linear { name, channels } => {
                     let values = |part: &str| weights.values(&format!("{name}.{part}"));
                     let both = values("weight").zip(values("bias"));
@@ -225,7 +232,31 @@ impl Plan {
         }
         let outputs = outputs(network, &numbers).map_err(refuse)?;
         let border = vec![0.0; maps[0].channels];
-        Ok(Self { maps, steps, outputs, border })
+        let mut plan = Self { maps, steps, outputs, border, quantisation: None };
+        if weights.is_quantised() {
+            plan.set_quantisation(weights.quantisation(&plan)?);
+            plan.check().map_err(|error| weights.refuse(error.to_string()))?;
+        }
+        Ok(plan)
+    }
+
+    /// Makes it a plan of integers; the steps' own weights and biases become what those stand for.
+    pub fn set_quantisation(&mut self, quantisation: Quantisation) {
+        for (step, integers) in self.steps.iter_mut().zip(&quantisation.steps) {
+            let (Some(integers), Some(Some(scale))) = (integers, quantisation.maps.get(step.input.0)) else {
+                continue;
+            };
+            let steps = integers.steps.iter().cycle();
+            step.weights =
+                integers.weights.iter().zip(steps.clone()).map(|(&w, s)| f32::from(w) * s).collect();
+            step.bias = integers
+                .bias
+                .iter()
+                .zip(steps)
+                .map(|(&b, s)| (f64::from(b) * f64::from(*s) * f64::from(scale.step)) as f32)
+                .collect();
+        }
+        self.quantisation = Some(quantisation);
     }
 
     /// The shape of the input: rows, columns, channels.
@@ -281,6 +312,57 @@ impl Plan {
                     let reason = "the output has a map that no step writes, or one twice";
                     return Err(Error::Plan { step: (*name).to_owned(), reason });
                 }
+            }
+        }
+        self.quantisation.as_ref().map_or(Ok(()), |quantisation| self.check_integers(quantisation))
+    }
+
+    /// Whether what is run in integers fits the steps.
+    fn check_integers(&self, quantisation: &Quantisation) -> Result<(), Error> {
+        let refuse = |step: &str, reason| Err(Error::Plan { step: step.to_owned(), reason });
+        let Quantisation { maps, steps } = quantisation;
+        if maps.len() != self.maps.len() || steps.len() != self.steps.len() {
+            return refuse("the whole", "there are scales for other maps or integers for other steps");
+        }
+        let output = |map: Map| self.outputs.iter().any(|output| output.maps.contains(&map));
+        for (step, integers) in self.steps.iter().zip(steps) {
+            let is_output = output(step.output);
+            match (maps[step.output.0], is_output) {
+                (None, true) => {}
+                (Some(scale), false) if scale.is_sound() => {
+                    if step.activation == Activation::Relu6
+                        && (scale.zero_point != 0 || scale.step * 255.0 > 6.001)
+                    {
+                        return refuse(&step.name, "its scale holds more than its ReLU6 lets through");
+                    }
+                }
+                _ => return refuse(&step.name, "its map has no usable scale, or is an output and has one"),
+            }
+            let float = matches!(step.kind, StepKind::Full { .. } | StepKind::GlobalMean);
+            let Some(integers) = integers else {
+                if float && !is_output && step.shortcut.is_none() {
+                    continue;
+                }
+                return refuse(&step.name, "it has no integers");
+            };
+            if is_output
+                && (step.shortcut.is_some()
+                    || step.activation == Activation::Relu6
+                    || step.kind != StepKind::Pointwise)
+            {
+                return refuse(&step.name, "an output in float is of a 1×1 without activation or shortcut");
+            }
+            if step.shortcut.is_some_and(|shortcut| maps[shortcut.map.0].is_none()) {
+                return refuse(&step.name, "its shortcut is of a map without a scale");
+            }
+            if maps[step.input.0].is_none() {
+                return refuse(&step.name, "it reads a map without a scale");
+            }
+            if let Err(reason) = integers.check(step.kind, step.input_shape.channels) {
+                return refuse(&step.name, reason);
+            }
+            if integers.steps.len() != step.output_shape.channels {
+                return refuse(&step.name, "it has integers for other channels");
             }
         }
         Ok(())
@@ -362,12 +444,15 @@ fn outputs(network: &Network, numbers: &[Map]) -> Result<Vec<Output>, String> {
 /// `weight / sqrt(variance + epsilon)` goes into the weights, the rest into the bias.
 fn fold(conv: &Conv, weights: &Weights) -> Option<(Vec<f32>, Vec<f32>)> {
     let channels = conv.channels;
+    if weights.is_quantised() && !matches!(conv.kind, Kind::Full { .. }) {
+        return Some((Vec::new(), Vec::new())); // made of the integers later
+    }
     let mut weight = weights.values(&format!("{}.weight", conv.name))?;
-    let mut bias = match conv.bias {
+    let mut bias = match conv.bias || weights.is_quantised() {
         true => weights.values(&format!("{}.bias", conv.name))?,
         false => vec![0.0; channels],
     };
-    if let Some(norm) = &conv.norm {
+    if let Some(norm) = conv.norm.as_ref().filter(|_| !weights.is_quantised()) {
         let part = |name: &str| weights.values(&format!("{norm}.{name}"));
         let (gamma, beta) = (part("weight")?, part("bias")?);
         let (mean, variance) = (part("running_mean")?, part("running_var")?);
@@ -395,7 +480,7 @@ fn fold(conv: &Conv, weights: &Weights) -> Option<(Vec<f32>, Vec<f32>)> {
 }
 
 /// (O, rest) to (rest, O).
-fn output_channels_last(weight: &[f32], outputs: usize) -> Vec<f32> {
+pub(crate) fn output_channels_last<T: Copy>(weight: &[T], outputs: usize) -> Vec<T> {
     let inputs = weight.len() / outputs.max(1);
     (0..inputs).flat_map(|i| (0..outputs).map(move |o| weight[o * inputs + i])).collect()
 }

@@ -28,6 +28,10 @@ impl Reference {
     /// [`Error::WeightsMismatch`] where the weights do not fit, [`Error::Candle`] from candle.
     pub fn new(network: &Network, weights: &Weights, device: &Device) -> std::result::Result<Self, Error> {
         weights.check(network)?;
+        if weights.is_quantised() {
+            let reason = "candle runs weights of floating point, these are of eight bits".into();
+            return Err(Error::Network { network: network.name().to_owned(), reason });
+        }
         let tensor = |name: String| -> Result<Tensor> {
             let found = weights.values(&name).zip(weights.shape(&name));
             let (values, shape) =

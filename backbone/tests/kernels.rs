@@ -141,7 +141,9 @@ fn a_plan_that_does_not_fit_is_refused() {
     let spoils: [fn(&mut Plan); 15] = [
         |plan| plan.maps[1].width += 1,
         |plan| plan.maps.clear(),
-        |plan| *plan = Plan { maps: vec![], steps: vec![], outputs: vec![], border: vec![] },
+        |plan| {
+            *plan = Plan { maps: vec![], steps: vec![], outputs: vec![], border: vec![], quantisation: None }
+        },
         |plan| plan.maps[0].height = usize::MAX,
         |plan| plan.border.clear(),
         |plan| plan.steps[1].weights.truncate(3),

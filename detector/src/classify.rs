@@ -77,7 +77,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Backbone`] where a GPU fails.
     pub fn classify(&self, frame: &Frame, top: usize) -> Result<Vec<Guess>, Error> {
-        let pixels = self.middle(frame)?;
+        let pixels = middle(frame, self.side)?;
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         engine.run_pixels(&pixels)?;
         let logits = engine.output(0);
@@ -110,31 +110,31 @@ impl Classifier {
     pub fn engine(&self) -> &str {
         &self.description
     }
+}
 
-    /// The network's input: a square of the middle, a byte a channel.
-    fn middle(&self, frame: &Frame) -> Result<Vec<u8>, Error> {
-        let (width, height) = (frame.width(), frame.height());
-        let short = (self.side as f64 * SHORT_SIDE).round();
-        let scale = short / f64::from(width.min(height));
-        // torchvision cuts the long side's fraction off.
-        let scaled = |side: u32| ((f64::from(side) * scale + 1e-9) as u32).max(1);
-        let pixels: Vec<u8> = (0..height).flat_map(|y| frame.row(y)).copied().collect();
-        let refuse = |reason: &str| Error::Frame { width, height, reason: reason.into() };
-        let picture: ImageBuffer<Rgb<u8>, _> =
-            ImageBuffer::from_raw(width, height, pixels).ok_or_else(|| refuse("its rows are not whole"))?;
-        let (wide, high) = (scaled(width), scaled(height));
-        if u64::from(wide.max(high)) > u64::from(crate::frame::MAX_SIDE) {
-            return Err(refuse("too long and thin to be cut to a square"));
-        }
-        let picture = match (wide, high) == (width, height) {
-            true => picture,
-            false => image::imageops::resize(&picture, wide, high, FilterType::Triangle),
-        };
-        let side = self.side as u32;
-        let start = |length: u32| (f64::from(length.saturating_sub(side)) / 2.0).round_ties_even() as u32;
-        let (left, top) = (start(wide), start(high));
-        Ok(image::imageops::crop_imm(&picture, left, top, side, side).to_image().into_raw())
+/// A classifier's input of `side` pixels: a square of the middle, a byte a channel.
+pub(crate) fn middle(frame: &Frame, side: usize) -> Result<Vec<u8>, Error> {
+    let (width, height) = (frame.width(), frame.height());
+    let short = (side as f64 * SHORT_SIDE).round();
+    let scale = short / f64::from(width.min(height));
+    // torchvision cuts the long side's fraction off.
+    let scaled = |side: u32| ((f64::from(side) * scale + 1e-9) as u32).max(1);
+    let pixels: Vec<u8> = (0..height).flat_map(|y| frame.row(y)).copied().collect();
+    let refuse = |reason: &str| Error::Frame { width, height, reason: reason.into() };
+    let picture: ImageBuffer<Rgb<u8>, _> =
+        ImageBuffer::from_raw(width, height, pixels).ok_or_else(|| refuse("its rows are not whole"))?;
+    let (wide, high) = (scaled(width), scaled(height));
+    if u64::from(wide.max(high)) > u64::from(crate::frame::MAX_SIDE) {
+        return Err(refuse("too long and thin to be cut to a square"));
     }
+    let picture = match (wide, high) == (width, height) {
+        true => picture,
+        false => image::imageops::resize(&picture, wide, high, FilterType::Triangle),
+    };
+    let side = side as u32;
+    let start = |length: u32| (f64::from(length.saturating_sub(side)) / 2.0).round_ties_even() as u32;
+    let (left, top) = (start(wide), start(high));
+    Ok(image::imageops::crop_imm(&picture, left, top, side, side).to_image().into_raw())
 }
 
 /// An engine for a plan that takes pixels, where any device will do for [`Device::Auto`].

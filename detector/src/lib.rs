@@ -29,6 +29,7 @@ mod nms;
 mod pipeline;
 mod postprocess;
 mod preprocess;
+pub mod quantise;
 pub mod recognise;
 pub mod record;
 mod settings;

@@ -79,9 +79,13 @@ pub struct Model {
     pub map: Option<f64>,
 }
 
-/// Every detector that can be asked for by name.
+/// Every detector that can be asked for by name. Of those of eight bits only what comes with the program.
 #[must_use]
 pub fn all() -> Vec<Model> {
+    let int8 = |backbone: &Backbone| {
+        let int8 = backbone.with_int8(true);
+        EMBEDDED.iter().any(|e| e.backbone == int8.to_string()).then_some(int8)
+    };
     let model = |backbone: Backbone| {
         let name = backbone.to_string();
         let network = ssdlite(&backbone, VOC_CLASSES.len());
@@ -95,7 +99,13 @@ pub fn all() -> Vec<Model> {
             name,
         }
     };
-    Backbone::all().map(model).collect()
+    Backbone::all()
+        .flat_map(|b| {
+            let int8 = int8(&b);
+            std::iter::once(b).chain(int8)
+        })
+        .map(model)
+        .collect()
 }
 
 /// What a detector with Pascal VOC's classes says of itself when its weights say nothing.
@@ -119,6 +129,12 @@ pub fn weights(backbone: &Backbone) -> Result<(Weights, ModelInfo), Error> {
             let info = weights.info()?;
             Ok((weights, info))
         }
+        None if backbone.is_int8() => Err(Error::Model {
+            path: name.into(),
+            reason: "no such weights of eight bits come with the program; `sandglass-detect quantize` makes them of \
+                     weights of floating point"
+                .into(),
+        }),
         None => {
             let weights = Weights::untrained(&ssdlite(backbone, VOC_CLASSES.len()));
             Ok((weights, voc_info(backbone.clone(), Normalisation::SSDLITE)))

@@ -1,7 +1,8 @@
 //! The architectures: each file writes one family down as its paper's table and registers it here.
 //!
 //! A backbone's name is the family, the width and, where not all of the shortcut is carried, the
-//! divisor of the identity tensor: `mobilenet-v2-1.0`, `mobilenext-1.0-id2`.
+//! divisor of the identity tensor: `mobilenet-v2-1.0`, `mobilenext-1.0-id2`; with weights of eight bits `-int8`
+//! follows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +16,9 @@ mod mobilenext;
 
 /// Every family that can be asked for, by name.
 pub const FAMILIES: &[&Family] = &[&mobilenext::FAMILY, &mobilenet_v2::FAMILY, &mobilenet_v1::FAMILY];
+
+/// What a backbone's name ends with where its weights are of eight bits.
+const INT8: &str = "-int8";
 
 /// A family of networks: one architecture at several widths.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub struct Backbone {
     family: &'static Family,
     width: &'static str,
     identity_divisor: u32,
+    int8: bool,
 }
 
 impl PartialEq for Backbone {
@@ -62,7 +67,8 @@ impl PartialEq for Backbone {
 impl Eq for Backbone {}
 
 impl Backbone {
-    /// Every backbone there is: each family at each width, then with each smaller identity tensor.
+    /// Every backbone there is: each family at each width, then with each smaller identity tensor. Each of them can
+    /// have weights of eight bits, too ([`Backbone::with_int8`]).
     pub fn all() -> impl Iterator<Item = Self> {
         FAMILIES.iter().flat_map(|family| {
             family.widths.iter().flat_map(move |width| {
@@ -70,6 +76,7 @@ impl Backbone {
                     family,
                     width,
                     identity_divisor,
+                    int8: false,
                 })
             })
         })
@@ -92,6 +99,18 @@ impl Backbone {
     #[must_use]
     pub fn identity_divisor(&self) -> u32 {
         self.identity_divisor
+    }
+
+    /// Whether its weights are of eight bits.
+    #[must_use]
+    pub fn is_int8(&self) -> bool {
+        self.int8
+    }
+
+    /// The same network with weights of eight bits, or of floating point.
+    #[must_use]
+    pub fn with_int8(&self, int8: bool) -> Self {
+        Self { int8, ..self.clone() }
     }
 
     /// The ImageNet classifier: one output, `logits`, of `classes` values. Weights are named
@@ -127,7 +146,10 @@ impl Backbone {
 impl fmt::Display for Backbone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.family.name, self.width)?;
-        if self.identity_divisor > 1 { write!(f, "-id{}", self.identity_divisor) } else { Ok(()) }
+        if self.identity_divisor > 1 {
+            write!(f, "-id{}", self.identity_divisor)?;
+        }
+        f.write_str(if self.int8 { INT8 } else { "" })
     }
 }
 
@@ -135,7 +157,9 @@ impl FromStr for Backbone {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::all().find(|b| b.to_string() == name).ok_or_else(|| Error::UnknownBackbone {
+        let (float, int8) = name.strip_suffix(INT8).map_or((name, false), |float| (float, true));
+        let found = Self::all().find(|b| b.to_string() == float).map(|b| b.with_int8(int8));
+        found.ok_or_else(|| Error::UnknownBackbone {
             name: name.to_owned(),
             known: Self::all().map(|b| b.to_string()).collect::<Vec<_>>().join(", "),
         })
@@ -188,6 +212,9 @@ mod tests {
     fn names_round_trip() {
         for backbone in Backbone::all() {
             assert_eq!(backbone.to_string().parse::<Backbone>().unwrap(), backbone);
+            let int8 = backbone.with_int8(true);
+            assert_eq!(int8.to_string().parse::<Backbone>().unwrap(), int8);
+            assert_ne!(int8, backbone);
         }
         let error = "mobilenext-2.0".parse::<Backbone>().unwrap_err().to_string();
         assert!(error.contains("mobilenext-1.0-id2"), "{error}");

@@ -20,13 +20,12 @@
 
 use std::ops::Range;
 
-use super::memory::LINE;
-use super::stem;
+use super::memory::LINE_BYTES;
 use crate::plan::{Map, Plan, Step, StepKind};
 
-/// Values that all windows of a chain may take: half of the smallest L2 in use (512 KiB), for the weights
+/// Bytes that all windows of a chain may take: half of the smallest L2 in use (512 KiB), for the weights
 /// have to be there, too.
-const WINDOWS: usize = 256 * 1024 / size_of::<f32>();
+const WINDOWS: usize = 256 * 1024;
 /// Steps with a 3×3 in a chain: each doubles the rows that are computed twice at a cut.
 const MOST_DEEP: usize = 2;
 /// Pixels that a strip should have, so that tiles of a product are full.
@@ -38,6 +37,22 @@ const PIECE_ROWS: usize = 4;
 
 /// Steps in a chain, at most.
 pub(super) const MOST_STEPS: usize = 16;
+
+/// The values of a plan's maps, as far as it matters where they lie.
+#[derive(Clone, Copy)]
+pub(super) struct Values {
+    /// Bytes of one.
+    pub(super) bytes: usize,
+    /// How many at the beginning of a thread's memory are for something else.
+    pub(super) own: usize,
+}
+
+impl Values {
+    /// Values in a cache line. Maps begin at multiples of it.
+    fn line(self) -> usize {
+        LINE_BYTES / self.bytes
+    }
+}
 
 /// Steps that run together.
 pub(super) struct Chain {
@@ -58,7 +73,7 @@ pub(super) struct Layout {
     pub(super) outputs: Vec<Range<usize>>,
     /// Values in all.
     pub(super) len: usize,
-    /// Values in a thread's own memory; the stem's rows come first.
+    /// Values in a thread's own memory, the windows behind what is for something else.
     pub(super) thread_len: usize,
 }
 
@@ -95,7 +110,7 @@ pub(super) fn begin(step: &Step, first: usize) -> usize {
 
 /// Groups the steps of a plan for `threads` threads. Without `streamed` every step is alone: the plain
 /// way, against which the other is tested.
-pub(super) fn chains(plan: &Plan, threads: usize, streamed: bool) -> Vec<Chain> {
+pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool) -> Vec<Chain> {
     let readers = plan.readers();
     let mut chains = Vec::new();
     let mut first = 0;
@@ -103,7 +118,7 @@ pub(super) fn chains(plan: &Plan, threads: usize, streamed: bool) -> Vec<Chain> 
         let mut end = first + 1;
         while streamed && end < plan.steps.len() && end - first < MOST_STEPS && follows(plan, end, &readers) {
             end += 1;
-            if !fits(&plan.steps[first..end]) {
+            if !fits(&plan.steps[first..end], values) {
                 // Too much for one chain: it ends where the least has to be written, as late as can be.
                 end = (first + 1..end)
                     .min_by_key(|&e| (plan.steps[e - 1].output_shape.len(), plan.steps.len() - e))
@@ -111,8 +126,7 @@ pub(super) fn chains(plan: &Plan, threads: usize, streamed: bool) -> Vec<Chain> 
                 break;
             }
         }
-        let own = stem_len(plan);
-        chains.push(chain(&plan.steps[first..end], first, own, threads));
+        chains.push(chain(&plan.steps[first..end], first, values, threads));
         first = end;
     }
     chains
@@ -127,9 +141,10 @@ fn follows(plan: &Plan, index: usize, readers: &[usize]) -> bool {
         && before.kind != StepKind::GlobalMean
 }
 
-fn fits(steps: &[Step]) -> bool {
+fn fits(steps: &[Step], values: Values) -> bool {
     let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
-    deep <= MOST_DEEP && windows(steps, strip(steps)).iter().map(|w| w.1 * row(w.0)).sum::<usize>() <= WINDOWS
+    let len = || windows(steps, strip(steps)).iter().map(|w| w.1 * row(w.0)).sum::<usize>();
+    deep <= MOST_DEEP && len() * values.bytes <= WINDOWS
 }
 
 /// Rows of the last step computed in one go.
@@ -158,7 +173,7 @@ fn windows(steps: &[Step], strip: usize) -> Vec<(&Step, usize)> {
     windows
 }
 
-fn chain(steps: &[Step], first: usize, own: usize, threads: usize) -> Chain {
+fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain {
     let strip = strip(steps);
     let height = steps.last().map_or(1, |s| s.output_shape.height);
     let work: usize = steps.iter().map(Step::multiply_adds).sum();
@@ -168,10 +183,10 @@ fn chain(steps: &[Step], first: usize, own: usize, threads: usize) -> Chain {
         // Large maps are cut finer, so that a slow core holds nobody up.
         _ => (height / (threads * 3 * PIECE_ROWS)).clamp(1, 3) * threads,
     };
-    let mut offset = own;
+    let mut offset = values.own;
     let windows = windows(steps, strip).into_iter().map(|(step, rows)| {
         let start = offset;
-        offset += (rows * row(step)).next_multiple_of(LINE);
+        offset += (rows * row(step)).next_multiple_of(values.line());
         (start, rows)
     });
     Chain {
@@ -184,7 +199,8 @@ fn chain(steps: &[Step], first: usize, own: usize, threads: usize) -> Chain {
 
 /// A place for every map that is written whole. A place is used again as soon as the map in it has been
 /// read for the last time.
-pub(super) fn layout(plan: &Plan, chains: &[Chain]) -> Layout {
+pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
+    let line = values.line();
     let mut homes = vec![None; plan.maps.len()];
     let mut outputs = Vec::new();
     let mut len = 0;
@@ -195,7 +211,7 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain]) -> Layout {
             len += plan.maps[map.0].len();
         }
         outputs.push(start..len);
-        len = len.next_multiple_of(LINE);
+        len = len.next_multiple_of(line);
     }
     let reads = |chain: &Chain| {
         let steps = plan.steps[chain.steps.clone()].iter();
@@ -210,7 +226,7 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain]) -> Layout {
     let mut owners: Vec<(Map, usize)> = Vec::new();
     for (time, chain) in chains.iter().enumerate() {
         let Some(map) = plan.steps[chain.steps.clone()].last().map(|step| step.output) else { continue };
-        let needed = plan.maps[map.0].len().next_multiple_of(LINE);
+        let needed = plan.maps[map.0].len().next_multiple_of(line);
         if homes[map.0].is_none() {
             // The free slot that wastes least, or that has to grow least.
             let free = (0..slots.len()).filter(|&i| slots[i].free_from <= time);
@@ -234,14 +250,8 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain]) -> Layout {
         let ends = chain.windows.iter().zip(steps).map(|(&(start, rows), step)| start + rows * row(step));
         ends.max().unwrap_or(0)
     });
-    let thread_len = windows.max().unwrap_or(0).max(stem_len(plan));
+    let thread_len = windows.max().unwrap_or(0).max(values.own);
     Layout { homes, outputs, len, thread_len }
-}
-
-/// Values of the stem's padded rows, at the beginning of a thread's memory.
-fn stem_len(plan: &Plan) -> usize {
-    let input = plan.input();
-    (stem::KEPT * (input.width + 2) * input.channels).next_multiple_of(LINE)
 }
 
 /// Memory that maps share one after the other.
@@ -259,6 +269,8 @@ mod tests {
     use crate::architecture::Backbone;
     use crate::weights::Weights;
 
+    const FLOATS: Values = Values { bytes: 4, own: 0 };
+
     fn plan(name: &str, side: usize) -> Plan {
         let network = name.parse::<Backbone>().unwrap().classifier(10);
         Plan::new(&network, &Weights::untrained(&network), side, side).unwrap()
@@ -267,7 +279,7 @@ mod tests {
     #[test]
     fn blocks_are_streamed() {
         let plan = plan("mobilenet-v2-1.0", 320);
-        let chains = chains(&plan, 1, true);
+        let chains = chains(&plan, FLOATS, 1, true);
         let whole = |chain: &Chain| plan.steps[chain.steps.end - 1].output_shape.len();
         // What is written whole, against all maps.
         let written: usize = chains.iter().map(whole).sum();
@@ -284,8 +296,8 @@ mod tests {
     fn maps_alive_at_once_do_not_overlap() {
         for streamed in [false, true] {
             let plan = plan("mobilenext-0.5-id3", 97);
-            let chains = chains(&plan, 2, streamed);
-            let layout = layout(&plan, &chains);
+            let chains = chains(&plan, FLOATS, 2, streamed);
+            let layout = layout(&plan, &chains, FLOATS);
             let range = |map: Map| layout.homes[map.0].map(|start| start..start + plan.maps[map.0].len());
             for (time, chain) in chains.iter().enumerate() {
                 let steps = &plan.steps[chain.steps.clone()];

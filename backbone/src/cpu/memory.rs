@@ -9,8 +9,10 @@ use std::ptr::NonNull;
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-/// Values in a cache line. Maps begin at multiples of it.
+/// Values of 32 bits in a cache line.
 pub(super) const LINE: usize = 16;
+/// Bytes in a cache line. Maps begin at multiples of it.
+pub(super) const LINE_BYTES: usize = 64;
 
 /// Zeros at first, at an address that is a multiple of 64. Reached through pointers alone, so that
 /// [`Rows`] of it stay good while it is moved.
@@ -27,6 +29,19 @@ impl Buffer {
     pub(super) fn new(len: usize) -> Self {
         let lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)].into_boxed_slice();
         Self { lines: NonNull::from(Box::leak(lines)) }
+    }
+
+    /// Room for so many bytes.
+    pub(super) fn of_len(bytes: usize) -> Self {
+        Self::new(bytes.div_ceil(size_of::<f32>()))
+    }
+
+    /// These bytes, then zeros.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        let buffer = Self::of_len(bytes.len());
+        // SAFETY: the buffer is new, and has room for so many bytes.
+        unsafe { buffer.as_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        buffer
     }
 
     pub(super) fn as_ptr(&self) -> *mut f32 {
@@ -51,30 +66,30 @@ impl Drop for Buffer {
 /// The rows of a map, or a window that moves down over them: of `kept` rows in memory, row `y` lies at
 /// `y % kept`.
 #[derive(Clone, Copy)]
-pub(super) struct Rows {
-    data: *mut f32,
+pub(super) struct Rows<T = f32> {
+    data: *mut T,
     /// Values in a row.
     len: usize,
     kept: usize,
 }
 
 // SAFETY: only an address; whoever reads or writes there vouches.
-unsafe impl Send for Rows {}
+unsafe impl<T: Send> Send for Rows<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Rows {}
+unsafe impl<T: Sync> Sync for Rows<T> {}
 
-impl Rows {
+impl<T: Copy> Rows<T> {
     /// # Safety
     /// `kept × len` values at `data` must be readable and writable for as long as the rows are used, and
     /// `kept` must not be 0.
-    pub(super) unsafe fn new(data: *mut f32, len: usize, kept: usize) -> Self {
+    pub(super) unsafe fn new(data: *mut T, len: usize, kept: usize) -> Self {
         debug_assert!(kept > 0);
         Self { data, len, kept }
     }
 
     /// The first value of row `y`; the row's other values follow.
     #[inline(always)]
-    pub(super) fn row(self, y: usize) -> *mut f32 {
+    pub(super) fn row(self, y: usize) -> *mut T {
         // SAFETY: the row at the remainder is one of those that are kept.
         unsafe { self.data.add(y % self.kept * self.len) }
     }

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::memory::Rows;
+use super::memory::{LINE, Rows};
 use super::packing::Prepared;
 use super::pointwise::{Source, product};
 use super::simd::Simd;
@@ -17,6 +17,11 @@ use crate::network::Shape;
 
 /// Rows of input kept.
 pub(super) const KEPT: usize = 3;
+
+/// Values that the window over the input takes.
+pub(super) fn window_len(input: Shape) -> usize {
+    (KEPT * (input.width + 2) * input.channels).next_multiple_of(LINE)
+}
 
 /// What the caller gave.
 #[derive(Clone, Copy)]

@@ -12,6 +12,7 @@ mod model_info;
 mod pickle;
 #[cfg(feature = "pytorch")]
 pub mod pytorch;
+pub mod quantised;
 mod safetensors;
 mod untrained;
 
@@ -25,6 +26,8 @@ enum Dtype {
     F16,
     BF16,
     F64,
+    I8,
+    I32,
     /// Anything else, by name: never used as weights.
     Other(&'static str),
 }
@@ -36,6 +39,8 @@ impl Dtype {
             Self::F16 => "f16",
             Self::BF16 => "bf16",
             Self::F64 => "f64",
+            Self::I8 => "i8",
+            Self::I32 => "i32",
             Self::Other(name) => name,
         }
     }
@@ -126,16 +131,28 @@ impl Weights {
             Dtype::F16 => decode(bytes, |b| half::f16::from_le_bytes(b).to_f32()),
             Dtype::BF16 => decode(bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
             Dtype::F64 => decode(bytes, |b| f64::from_le_bytes(b) as f32),
-            Dtype::Other(_) => return None,
+            Dtype::I8 | Dtype::I32 | Dtype::Other(_) => return None,
         })
     }
 
     /// Whether every tensor that `network` needs is there with the right shape and finite values, and
-    /// nothing else is (PyTorch's `num_batches_tracked` may be).
+    /// nothing else is (PyTorch's `num_batches_tracked` may be). Weights of eight bits have tensors of their own
+    /// ([`quantised`]).
     ///
     /// # Errors
     /// [`Error::WeightsMismatch`] with a line for each tensor that is missing, left over or wrong.
     pub fn check(&self, network: &Network) -> Result<(), Error> {
+        let problems =
+            if self.is_quantised() { self.check_quantised(network) } else { self.misfits(network) };
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let network = network.name().to_owned();
+        Err(Error::WeightsMismatch { path: self.path.clone(), network, problems })
+    }
+
+    /// What [`Weights::check`] finds in weights of floating point.
+    fn misfits(&self, network: &Network) -> Vec<String> {
         let mut problems = Vec::new();
         let mut left_over: std::collections::BTreeSet<&str> = self.names().collect();
         for parameter in network.parameters() {
@@ -165,14 +182,10 @@ impl Weights {
         }
         let surplus = left_over.into_iter().filter(|name| !name.ends_with("num_batches_tracked"));
         problems.extend(surplus.map(|name| format!("{name}: left over, the network has no such tensor")));
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let network = network.name().to_owned();
-        Err(Error::WeightsMismatch { path: self.path.clone(), network, problems })
+        problems
     }
 
-    fn refuse(&self, reason: impl Into<String>) -> Error {
+    pub(crate) fn refuse(&self, reason: impl Into<String>) -> Error {
         Error::WeightsFile { path: self.path.clone(), reason: reason.into() }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::quantised::QUANTISATION;
 use crate::architecture::Backbone;
 
 /// How RGB values of 0 to 255 become a network's input: `(value - mean) / deviation`, a channel each.
@@ -40,11 +41,12 @@ impl ModelInfo {
     #[must_use]
     pub fn to_metadata(&self) -> BTreeMap<String, String> {
         let numbers = |v: [f32; 3]| v.map(|x| x.to_string()).join(",");
+        let int8 = self.backbone.is_int8().then(|| (QUANTISATION, "int8".to_owned()));
         let identity = match self.backbone.identity_divisor() {
             1 => "1".to_owned(),
             divisor => format!("1/{divisor}"),
         };
-        BTreeMap::from(
+        BTreeMap::from_iter(
             [
                 ("architecture", self.backbone.family().name.to_owned()),
                 ("width", format!("{:?}", self.backbone.width())),
@@ -55,6 +57,8 @@ impl ModelInfo {
                 ("std", numbers(self.normalisation.deviation)),
                 ("anchors", self.anchors.clone()),
             ]
+            .into_iter()
+            .chain(int8)
             .map(|(name, text)| (name.to_owned(), text)),
         )
     }
@@ -94,6 +98,7 @@ impl ModelInfo {
         if normalisation.deviation.iter().any(|&x| x <= 0.0) {
             return Err(wrong("std", text("std")?));
         }
+        let backbone = backbone.with_int8(facts.contains_key(QUANTISATION));
         Ok(Self {
             backbone,
             classes: text("classes")?.split(',').map(|class| class.trim().to_owned()).collect(),
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_backbone_round_trips() {
-        for backbone in Backbone::all() {
+        for backbone in Backbone::all().flat_map(|b| [b.with_int8(true), b]) {
             let written = info(&backbone.to_string());
             assert_eq!(ModelInfo::from_metadata(&written.to_metadata()), Ok(written));
         }

@@ -121,8 +121,8 @@ fn dtype(stored: safetensors::Dtype) -> Dtype {
         safetensors::Dtype::BF16 => Dtype::BF16,
         safetensors::Dtype::F64 => Dtype::F64,
         safetensors::Dtype::I64 => Dtype::Other("i64"),
-        safetensors::Dtype::I32 => Dtype::Other("i32"),
-        safetensors::Dtype::I8 => Dtype::Other("i8"),
+        safetensors::Dtype::I32 => Dtype::I32,
+        safetensors::Dtype::I8 => Dtype::I8,
         safetensors::Dtype::U8 => Dtype::Other("u8"),
         _ => Dtype::Other("of another kind"),
     }

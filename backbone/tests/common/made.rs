@@ -32,7 +32,8 @@ pub(crate) struct Made {
 impl Made {
     pub(crate) fn new(seed: u64, input: Shape, stride: usize, channels: usize) -> Self {
         let border = vec![0.0; input.channels];
-        let plan = Plan { maps: vec![input], steps: Vec::new(), outputs: Vec::new(), border };
+        let plan =
+            Plan { maps: vec![input], steps: Vec::new(), outputs: Vec::new(), border, quantisation: None };
         let mut made = Self { plan, noise: Noise(seed) };
         made.add(StepKind::Full { stride }, channels, Activation::Linear);
         made

@@ -11,6 +11,10 @@ mod avx2;
 mod avx512;
 mod scalar;
 
+pub(super) use scalar::{FusedScalar, Plain};
+#[cfg(target_arch = "x86_64")]
+pub(super) use {avx2::Avx2, avx512::Avx512};
+
 /// An instruction set that the processor has.
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] values.
@@ -144,7 +148,7 @@ impl InstructionSet {
             }
             Self::Scalar => {}
         }
-        scalar::Scalar.vectorize(work);
+        scalar::Plain::<false>.vectorize(work);
     }
 }
 

@@ -2,11 +2,17 @@
 
 use super::{Simd, Work};
 
-/// Needs no proof: it runs everywhere.
+/// Needs no proof: it runs everywhere. `FUSED`: multiply-adds round once, as the instructions of the others do, so
+/// that all give the same bits; slow where the processor has no such instruction.
 #[derive(Clone, Copy)]
-pub(in crate::cpu) struct Scalar;
+pub(in crate::cpu) struct Plain<const FUSED: bool>;
 
-impl Simd for Scalar {
+/// The plain code.
+pub(in crate::cpu) type Scalar = Plain<false>;
+/// The plain code to the last bit as vectors give it.
+pub(in crate::cpu) type FusedScalar = Plain<true>;
+
+impl<const FUSED: bool> Simd for Plain<FUSED> {
     type Vector = [f32; 4];
     const LANES: usize = 4;
     const TILE_ROWS: [usize; 3] = [8, 4, 0];
@@ -50,10 +56,9 @@ impl Simd for Scalar {
         std::array::from_fn(|i| a[i] + b[i])
     }
 
-    // Multiplied, rounded, added: a fused operation without the instruction for it is a slow function.
     #[inline(always)]
     fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
+        std::array::from_fn(|i| if FUSED { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] })
     }
 
     #[inline(always)]

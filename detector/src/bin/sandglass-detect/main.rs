@@ -18,6 +18,7 @@ mod export;
 mod import;
 mod list;
 mod output;
+mod quantize;
 #[cfg(feature = "video")]
 mod video;
 
@@ -64,6 +65,8 @@ enum Command {
     /// Turn a PyTorch checkpoint into a weights file
     #[cfg(feature = "import")]
     Import(import::ImportArgs),
+    /// Make weights of eight bits
+    Quantize(quantize::QuantizeArgs),
     /// Write a detector as an ONNX model
     #[cfg(feature = "export")]
     Export(export::ExportArgs),
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
         Some(Command::Models(args)) => list::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Classify(args)) => classify::run(&args),
+        Some(Command::Quantize(args)) => quantize::run(&args),
         #[cfg(feature = "camera")]
         Some(Command::Cameras(args)) => cameras::run(&args),
         #[cfg(feature = "import")]

@@ -1,0 +1,154 @@
+//! Plans in `f32`: what lies where, and which kernel computes a step.
+
+#![expect(unsafe_code, reason = "the kernels are called with rows of shared maps")]
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::chains::{Chain, Layout};
+use super::memory::{Buffer, Rows};
+use super::packing::Prepared;
+use super::schedule::strips;
+use super::simd::{InstructionSet, Simd, Work};
+use super::stem::{self, Input, Padded};
+use super::{Kernels, depthwise, mean, pointwise};
+use crate::network::Shape;
+use crate::plan::{Plan, Step, StepKind};
+
+/// A plan in `f32`.
+pub(super) struct Float {
+    instructions: InstructionSet,
+    prepared: Arc<[Prepared]>,
+    steps: Vec<Step>,
+    /// The maps that are whole, with their channels.
+    maps: Vec<Option<(Rows, usize)>>,
+    input: Shape,
+    border: Vec<f32>,
+    outputs: Vec<Range<usize>>,
+    memory: Buffer,
+    /// Of each thread, the stem's rows and the windows of a chain.
+    windows: Vec<Buffer>,
+}
+
+impl Float {
+    /// `plan` may be without its weights.
+    pub(super) fn new(
+        plan: &Plan,
+        prepared: Arc<[Prepared]>,
+        instructions: InstructionSet,
+        layout: Layout,
+        threads: usize,
+    ) -> Self {
+        let memory = Buffer::new(layout.len);
+        let rows = |(shape, home): (&Shape, &Option<usize>)| {
+            // SAFETY: the layout has given the map its place inside the memory, which lives as long as the
+            // engine.
+            let rows = unsafe {
+                Rows::new(memory.as_ptr().add((*home)?), shape.width * shape.channels, shape.height)
+            };
+            Some((rows, shape.channels))
+        };
+        Self {
+            instructions,
+            prepared,
+            steps: plan.steps.clone(),
+            maps: plan.maps.iter().zip(&layout.homes).map(rows).collect(),
+            input: plan.input(),
+            border: plan.border.clone(),
+            outputs: layout.outputs,
+            memory,
+            windows: (0..threads).map(|_| Buffer::new(layout.thread_len)).collect(),
+        }
+    }
+}
+
+impl Kernels for Float {
+    fn piece(&self, chain: &Chain, piece: usize, input: Input<'_>, thread: usize) {
+        let Some(window) = self.windows.get(thread) else { return };
+        self.instructions.run(Piece { float: self, chain, piece, input, window: window.as_ptr() });
+    }
+
+    fn output(&self, index: usize) -> &[f32] {
+        // SAFETY: the memory is written during a run alone, for which the engine is borrowed mutably.
+        let values = unsafe { self.memory.as_slice() };
+        self.outputs.get(index).and_then(|range| values.get(range.clone())).unwrap_or(&[])
+    }
+
+    fn describe(&self) -> String {
+        self.instructions.to_string()
+    }
+}
+
+/// Some rows of the last step of a chain, and all that has to be computed for them.
+struct Piece<'a> {
+    float: &'a Float,
+    chain: &'a Chain,
+    piece: usize,
+    input: Input<'a>,
+    window: *mut f32,
+}
+
+impl Work for Piece<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { float, chain, piece, input, window } = self;
+        let range = chain.steps.clone();
+        let (steps, prepared) = (&float.steps[range.clone()], &float.prepared[range]);
+        // SAFETY: the stem's rows are at the beginning of the thread's memory.
+        let mut padded = unsafe { Padded::new(input, float.input, &float.border, window) };
+        // Where a step of the chain leaves its rows.
+        let left = |i: usize| match chain.windows.get(i) {
+            Some(&(start, kept)) => {
+                let row = steps[i].output_shape.width * steps[i].output_shape.channels;
+                // SAFETY: the chain's windows are inside the thread's memory.
+                Some(unsafe { Rows::new(window.add(start), row, kept) })
+            }
+            None => float.maps[steps[i].output.0].map(|map| map.0),
+        };
+        strips(chain, steps, piece, |i, rows| {
+            let input = match i.checked_sub(1) {
+                Some(above) => left(above),
+                None => float.maps[steps[i].input.0].map(|map| map.0),
+            };
+            let call = Call { prepared: &prepared[i], input, output: left(i), rows };
+            // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece are
+            // one thread's.
+            unsafe { call.run(simd, float, &mut padded) };
+        });
+    }
+}
+
+/// Some rows of one step.
+struct Call<'a> {
+    prepared: &'a Prepared,
+    input: Option<Rows>,
+    output: Option<Rows>,
+    rows: Range<usize>,
+}
+
+impl Call<'_> {
+    /// # Safety
+    /// As the kernels ask.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self, simd: S, float: &Float, padded: &mut Padded<'_>) {
+        let Self { prepared, input, output, rows } = self;
+        let shortcut = prepared.step.shortcut.as_ref().and_then(|shortcut| float.maps[shortcut.map.0]);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match (prepared.step.kind, input, output) {
+                (StepKind::Full { stride }, _, Some(output)) => {
+                    stem::run(simd, prepared, stride, padded, output, rows);
+                }
+                (StepKind::Pointwise, Some(input), Some(output)) => {
+                    pointwise::run(simd, prepared, input, output, shortcut, rows);
+                }
+                (StepKind::Depthwise { stride }, Some(input), Some(output)) => {
+                    depthwise::run(simd, prepared, stride, input, output, shortcut, rows);
+                }
+                (StepKind::GlobalMean, Some(input), Some(output)) => mean::run(prepared, input, output),
+                // The plan gives every map that is read a place.
+                _ => debug_assert!(false, "{} has no place", prepared.step.name),
+            }
+        }
+    }
+}
