@@ -1,7 +1,8 @@
 //! The detectors' networks on the CPU engine, chain by chain:
 //! `cargo bench -p sandglass-detector --bench network -- [--threads N] [--set scalar|avx2|avx-512] [NAME…]`.
 //!
-//! The percentage is of the multiply-add peak measured on the same core in the same run. With
+//! NAME is a backbone or a weights file. The percentage is of the multiply-add peak measured on the same core in
+//! the same run, which is that of `f32`: integers may be above 100. With
 //! `--serve INPUT NAME` it times single runs for `peers.py`.
 #![allow(
     missing_docs,
@@ -62,9 +63,15 @@ fn main() {
 }
 
 fn engine(name: &str, options: CpuOptions) -> CpuEngine {
-    let backbone: Backbone = name.parse().unwrap();
-    let (weights, info) = models::weights(&backbone).unwrap();
-    let network = ssdlite(&backbone, info.classes.len());
+    let (weights, info) = match name.ends_with(".safetensors") {
+        true => {
+            let weights = Weights::open(name.as_ref()).unwrap();
+            let info = weights.info().unwrap();
+            (weights, info)
+        }
+        false => models::weights(&name.parse::<Backbone>().unwrap()).unwrap(),
+    };
+    let network = ssdlite(&info.backbone, info.classes.len());
     CpuEngine::with_options(plan(&network, &weights), options).unwrap()
 }
 

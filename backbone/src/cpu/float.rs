@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::chains::{Chain, Layout};
 use super::memory::{Buffer, Rows};
 use super::packing::Prepared;
-use super::schedule::strips;
+use super::schedule::Strips;
 use super::simd::{InstructionSet, Simd, Work};
 use super::stem::{self, Input, Padded};
 use super::{Kernels, depthwise, mean, pointwise};
@@ -105,7 +105,8 @@ impl Work for Piece<'_> {
             }
             None => float.maps[steps[i].output.0].map(|map| map.0),
         };
-        strips(chain, steps, piece, |i, rows| {
+        let mut strips = Strips::new(chain, steps, piece);
+        while let Some((i, rows)) = strips.next() {
             let input = match i.checked_sub(1) {
                 Some(above) => left(above),
                 None => float.maps[steps[i].input.0].map(|map| map.0),
@@ -114,7 +115,7 @@ impl Work for Piece<'_> {
             // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece are
             // one thread's.
             unsafe { call.run(simd, float, &mut padded) };
-        });
+        }
     }
 }
 

@@ -63,35 +63,57 @@ impl Schedule {
     }
 }
 
-/// The rows of a piece, strip by strip: `compute` is given the number of a step in the chain and the rows of its
-/// output that have to be computed now.
-#[inline(always)]
-pub(super) fn strips(
-    chain: &Chain,
-    steps: &[Step],
-    piece: usize,
-    mut compute: impl FnMut(usize, Range<usize>),
-) {
-    let height = steps.last().map_or(0, |last| last.output_shape.height);
-    let rows = height * piece / chain.pieces..height * (piece + 1) / chain.pieces;
-    // The next row of each step, and the one at which to stop for this strip.
-    let (mut next, mut ends) = ([0; MOST_STEPS], [0; MOST_STEPS]);
-    let mut first = rows.start;
-    for (next, step) in next.iter_mut().zip(steps).take(steps.len()).rev() {
-        *next = first;
-        first = chains::begin(step, first);
+/// The rows of a piece, strip by strip.
+///
+/// No function that takes a closure: what runs inside of one is not compiled for the caller's instructions.
+pub(super) struct Strips<'a> {
+    chain: &'a Chain,
+    steps: &'a [Step],
+    /// The rows of the last step.
+    rows: Range<usize>,
+    /// The end of the current strip.
+    strip: usize,
+    /// The step that is next.
+    step: usize,
+    /// The next row of each step.
+    next: [usize; MOST_STEPS],
+    /// The row at which each stops for this strip.
+    ends: [usize; MOST_STEPS],
+}
+
+impl<'a> Strips<'a> {
+    #[inline(always)]
+    pub(super) fn new(chain: &'a Chain, steps: &'a [Step], piece: usize) -> Self {
+        let height = steps.last().map_or(0, |last| last.output_shape.height);
+        let rows = height * piece / chain.pieces..height * (piece + 1) / chain.pieces;
+        let mut next = [0; MOST_STEPS];
+        let mut first = rows.start;
+        for (next, step) in next.iter_mut().zip(steps).take(steps.len()).rev() {
+            *next = first;
+            first = chains::begin(step, first);
+        }
+        Self { chain, steps, strip: rows.start, rows, step: steps.len(), next, ends: [0; MOST_STEPS] }
     }
-    let mut strip = rows.start;
-    while strip < rows.end {
-        strip = (strip + chain.strip).min(rows.end);
-        let mut end = strip;
-        for (e, step) in ends.iter_mut().zip(steps).take(steps.len()).rev() {
-            *e = end;
-            end = chains::reach(step, end);
+
+    /// The number of a step in the chain, and the rows of its output that have to be computed now.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Option<(usize, Range<usize>)> {
+        if self.step == self.steps.len() {
+            if self.strip >= self.rows.end {
+                return None;
+            }
+            self.strip = (self.strip + self.chain.strip).min(self.rows.end);
+            let mut end = self.strip;
+            for (e, step) in self.ends.iter_mut().zip(self.steps).take(self.steps.len()).rev() {
+                *e = end;
+                end = chains::reach(step, end);
+            }
+            self.step = 0;
         }
-        for i in 0..steps.len() {
-            compute(i, next[i]..ends[i]);
-            next[i] = ends[i];
-        }
+        let i = self.step;
+        self.step += 1;
+        let rows = self.next[i]..self.ends[i];
+        self.next[i] = self.ends[i];
+        Some((i, rows))
     }
 }

@@ -193,44 +193,32 @@ impl Block<'_> {
         half: usize,
     ) -> [[S::Shorts; COUNT]; ROWS] {
         let Self { conv, x, .. } = self;
-        let width = conv.step.input_shape.width;
         let weights = conv.weights().wrapping_add(at.vector * 6 * 4 * S::BYTES);
-        let params = [0, 1].map(|p| at.vector * S::BYTES + (half * 2 + p) * S::LANES);
+        let params = at.vector * S::BYTES + half * 2 * S::LANES;
         // SAFETY: a vector has six columns of weights and one of each other parameter for each channel; columns
         // outside are read at the pixel of zero points.
         unsafe {
-            let bias = params.map(|from| simd.load(conv.bias.as_ptr().wrapping_add(from)));
-            let mut sums = [[bias; COUNT]; ROWS];
-            for j in 0..(COUNT - 1) * STRIDE + 3 {
-                let column = (x * STRIDE + j).wrapping_sub(1);
-                let rows = std::array::from_fn(|k| {
-                    let from = if EDGE && column >= width {
-                        conv.padding.as_ptr()
-                    } else {
-                        self.input[k].wrapping_add(column.wrapping_mul(self.step[k]))
-                    };
-                    load::<S, FULL>(simd, from.wrapping_add(at.first), at.count)
-                });
-                let quads = simd.interleave(rows, half);
-                for n in 0..ROWS {
-                    for i in 0..COUNT {
-                        if j >= i * STRIDE && j - i * STRIDE < 3 {
-                            let column = n * 3 + j - i * STRIDE;
-                            let from = weights.wrapping_add((column * 4 + half * 2) * S::BYTES);
-                            for p in 0..2 {
-                                let w = simd.load_weights(from.wrapping_add(p * S::BYTES));
-                                sums[n][i][p] = simd.dot(sums[n][i][p], quads[p], w);
-                            }
-                        }
+            let bias = conv.bias.as_ptr().wrapping_add(params);
+            let mut sums = [[[simd.load(bias), simd.load(bias.wrapping_add(S::LANES))]; COUNT]; ROWS];
+            // Written out, for a loop of so much is not unrolled, and the sums would not stay in registers.
+            macro_rules! columns {
+                ($($j:literal)*) => {
+                    $(self.meet::<S, STRIDE, ROWS, COUNT, EDGE, FULL, $j>(simd, at, half, weights, &mut sums);)*
+                };
+            }
+            columns!(0 1 2 3 4 5 6 7 8);
+            let factor = pair(simd, conv.factor.as_ptr().wrapping_add(params));
+            let offset = pair(simd, conv.offset.as_ptr().wrapping_add(params));
+            let mut scaled = [[offset; COUNT]; ROWS];
+            for n in 0..ROWS {
+                for i in 0..COUNT {
+                    for p in 0..2 {
+                        scaled[n][i][p] = simd.scale(sums[n][i][p], factor[p], offset[p]);
                     }
                 }
             }
-            let param = |of: &[f32]| params.map(|from| simd.load_floats(of.as_ptr().wrapping_add(from)));
-            let (factor, offset) = (param(&conv.factor), param(&conv.offset));
-            let mut scaled =
-                sums.map(|row| row.map(|sums| [0, 1].map(|p| simd.scale(sums[p], factor[p], offset[p]))));
             if at.first < conv.step.shortcut.as_ref().map_or(0, |s| s.channels) {
-                let share = param(&conv.shared);
+                let share = pair(simd, conv.shared.as_ptr().wrapping_add(params));
                 for n in 0..ROWS {
                     for i in 0..COUNT {
                         let from = self.shared[n].wrapping_add((x + i) * self.shared_step + at.first);
@@ -240,13 +228,95 @@ impl Block<'_> {
                             false => load::<S, false>(simd, from, left),
                         };
                         let spread = simd.spread(row, half);
-                        scaled[n][i] = [0, 1].map(|p| simd.scale(spread[p], share[p], scaled[n][i][p]));
+                        for p in 0..2 {
+                            scaled[n][i][p] = simd.scale(spread[p], share[p], scaled[n][i][p]);
+                        }
                     }
                 }
             }
-            scaled.map(|row| row.map(|parts| simd.shorten(parts)))
+            let mut shorts = [[simd.shorten(offset); COUNT]; ROWS];
+            for n in 0..ROWS {
+                for i in 0..COUNT {
+                    shorts[n][i] = simd.shorten(scaled[n][i]);
+                }
+            }
+            shorts
         }
     }
+
+    /// Adds column `J` under the block to the sums that it belongs to, where there are so many columns.
+    #[inline(always)]
+    unsafe fn meet<
+        S: IntegerSimd,
+        const STRIDE: usize,
+        const ROWS: usize,
+        const COUNT: usize,
+        const EDGE: bool,
+        const FULL: bool,
+        const J: usize,
+    >(
+        &self,
+        simd: S,
+        at: Channels,
+        half: usize,
+        weights: *const i8,
+        sums: &mut [[[S::Sums; 2]; COUNT]; ROWS],
+    ) {
+        if J >= (COUNT - 1) * STRIDE + 3 {
+            return;
+        }
+        let column = (self.x * STRIDE + J).wrapping_sub(1);
+        // SAFETY: as `half` says.
+        unsafe {
+            let rows = [
+                self.column::<S, EDGE, FULL>(simd, 0, column, at),
+                self.column::<S, EDGE, FULL>(simd, 1, column, at),
+                self.column::<S, EDGE, FULL>(simd, 2, column, at),
+                self.column::<S, EDGE, FULL>(simd, 3, column, at),
+            ];
+            let quads = simd.interleave(rows, half);
+            for n in 0..ROWS {
+                for i in 0..COUNT {
+                    if J >= i * STRIDE && J - i * STRIDE < 3 {
+                        let column = n * 3 + J - i * STRIDE;
+                        let from = weights.wrapping_add((column * 4 + half * 2) * S::BYTES);
+                        for p in 0..2 {
+                            let w = simd.load_weights(from.wrapping_add(p * S::BYTES));
+                            sums[n][i][p] = simd.dot(sums[n][i][p], quads[p], w);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A vector of bytes of input row `k`.
+    #[inline(always)]
+    unsafe fn column<S: IntegerSimd, const EDGE: bool, const FULL: bool>(
+        &self,
+        simd: S,
+        k: usize,
+        column: usize,
+        at: Channels,
+    ) -> S::Bytes {
+        let from = if EDGE && column >= self.conv.step.input_shape.width {
+            self.conv.padding.as_ptr()
+        } else {
+            self.input[k].wrapping_add(column.wrapping_mul(self.step[k]))
+        };
+        // SAFETY: the column is inside the row, or is the pixel of zero points.
+        unsafe { load::<S, FULL>(simd, from.wrapping_add(at.first), at.count) }
+    }
+}
+
+/// Two vectors of parameters.
+///
+/// # Safety
+/// So many must be readable.
+#[inline(always)]
+unsafe fn pair<S: IntegerSimd>(simd: S, from: *const f32) -> [S::Floats; 2] {
+    // SAFETY: as the caller vouches.
+    unsafe { [simd.load_floats(from), simd.load_floats(from.wrapping_add(S::LANES))] }
 }
 
 /// A vector of channels.

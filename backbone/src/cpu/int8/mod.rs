@@ -12,7 +12,7 @@ use super::Kernels;
 use super::chains::{Chain, Layout};
 use super::memory::{Buffer, Rows};
 use super::packing;
-use super::schedule::strips;
+use super::schedule::Strips;
 use super::simd::InstructionSet;
 use super::stem::{self, Input, Padded};
 use crate::network::Shape;
@@ -185,7 +185,8 @@ impl IntegerWork for Piece<'_> {
             }
             None => engine.maps[steps[i].output.0].map(|map| map.0),
         };
-        strips(chain, steps, piece, |i, rows| {
+        let mut strips = Strips::new(chain, steps, piece);
+        while let Some((i, rows)) = strips.next() {
             let step = &steps[i];
             let input = match i.checked_sub(1) {
                 Some(above) => left(above),
@@ -227,7 +228,7 @@ impl IntegerWork for Piece<'_> {
                     _ => debug_assert!(false, "{} has no place", step.name),
                 }
             }
-        });
+        }
     }
 }
 
@@ -238,10 +239,14 @@ impl IntegerWork for Piece<'_> {
 #[inline(always)]
 unsafe fn round<S: IntegerSimd>(simd: S, from: *const f32, scale: Scale, to: *mut u8, len: usize) {
     let (factor, zero) = (1.0 / scale.step, f32::from(scale.zero_point));
-    let whole = len - len % S::LANES;
-    for i in (0..whole).step_by(S::LANES) {
+    let whole = len - len % (2 * S::LANES);
+    for i in (0..whole).step_by(2 * S::LANES) {
         // SAFETY: so many values are left.
-        unsafe { simd.store_rounded(to.add(i), simd.fuse(simd.load_floats(from.add(i)), factor, zero)) };
+        unsafe {
+            let first = simd.fuse(simd.load_floats(from.add(i)), factor, zero);
+            let second = simd.fuse(simd.load_floats(from.add(i + S::LANES)), factor, zero);
+            simd.store_row(to.add(i), [first, second]);
+        }
     }
     for i in whole..len {
         // SAFETY: the value is one of `len`.

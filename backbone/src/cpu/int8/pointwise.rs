@@ -16,12 +16,9 @@ use std::ops::Range;
 
 use super::Target;
 use super::pack::Conv;
-use super::simd::{IntegerSimd, IntegerWork, QUAD};
+use super::simd::{IntegerSimd, IntegerWork, MOST_LANES, QUAD};
 use crate::cpu::memory::Rows;
 use crate::cpu::packing::{even, panels};
-
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
 
 /// Computes some rows of a map.
 ///
@@ -96,7 +93,8 @@ unsafe fn product<S: IntegerSimd>(
     let quads = depth.div_ceil(QUAD);
     for (channel, width) in panels(channels, S::LANES, S::widest()) {
         let vectors = width / S::LANES;
-        let most = S::TILE_ROWS[vectors - 1];
+        // Where the input's channels are no multiple of four, a pixel's last ones take a way of their own.
+        let most = if depth % QUAD == 0 { S::TILE_ROWS[vectors - 1] } else { 1 };
         let count = pixels.div_ceil(most);
         // Tiles of one height come first, those of one row less after them.
         let (height, higher) = match even(pixels, most).next() {
@@ -185,6 +183,39 @@ impl Tiles {
     }
 }
 
+impl Tiles {
+    /// What is not a whole panel of bytes: channels that are missing, a shortcut, floats.
+    #[inline(always)]
+    unsafe fn finish<S: IntegerSimd, const VECTORS: usize, const ROWS: usize>(
+        &self,
+        simd: S,
+        sums: &[[S::Sums; VECTORS]; ROWS],
+        output: Place,
+        shared: *const u8,
+    ) {
+        let params = self.params;
+        for v in 0..VECTORS {
+            let first = v * S::LANES;
+            let added = self.shared_filled.saturating_sub(first).min(S::LANES);
+            let count = self.filled.saturating_sub(first).min(S::LANES);
+            // SAFETY: as the caller of `product` vouches.
+            unsafe {
+                let factor = simd.load_floats(params.factor.add(first));
+                let offset = simd.load_floats(params.offset.add(first));
+                let share = simd.load_floats(params.shared.add(first));
+                for (r, row) in sums.iter().enumerate() {
+                    let mut scaled = simd.scale(row[v], factor, offset);
+                    if added > 0 {
+                        let from = shared.wrapping_add(r * self.shared_stride + first);
+                        scaled = simd.scale(simd.widen_first(from, added), share, scaled);
+                    }
+                    store(simd, output.add(r * self.channels + first), scaled, count);
+                }
+            }
+        }
+    }
+}
+
 impl<const VECTORS: usize, const ROWS: usize> IntegerWork for Shaped<VECTORS, ROWS> {
     #[inline(always)]
     fn run<S: IntegerSimd>(self, simd: S) {
@@ -212,38 +243,46 @@ impl<const VECTORS: usize, const ROWS: usize> IntegerWork for Shaped<VECTORS, RO
                         }
                     }
                 }
-                if depth % QUAD > 0 {
+                if ROWS == 1 && depth % QUAD > 0 {
                     // The last channels are fewer than four: what follows them is not read.
                     let (first, rest) = (depth - depth % QUAD, depth % QUAD);
-                    for r in 0..ROWS {
-                        let mut quad = [0; QUAD];
-                        quad.as_mut_ptr().copy_from_nonoverlapping(input.add(r * depth + first), rest);
-                        let x = simd.splat_quad(quad.as_ptr());
-                        for v in 0..VECTORS {
-                            let w = simd.load_weights(at.add(v * S::LANES * QUAD));
-                            sums[r][v] = simd.dot(sums[r][v], x, w);
-                        }
+                    let mut quad = [0; QUAD];
+                    for i in 0..rest {
+                        quad[i] = *input.add(first + i);
+                    }
+                    let x = simd.splat_quad(quad.as_ptr());
+                    for v in 0..VECTORS {
+                        let w = simd.load_weights(at.add(v * S::LANES * QUAD));
+                        sums[0][v] = simd.dot(sums[0][v], x, w);
                     }
                 }
-                for v in 0..VECTORS {
-                    let first = v * S::LANES;
-                    let (factor, offset) = (
-                        simd.load_floats(params.factor.add(first)),
-                        simd.load_floats(params.offset.add(first)),
-                    );
-                    let mut scaled: [S::Floats; ROWS] =
-                        std::array::from_fn(|r| simd.scale(sums[r][v], factor, offset));
-                    if tiles.shared_filled > first {
-                        let share = simd.load_floats(params.shared.add(first));
-                        let count = (tiles.shared_filled - first).min(S::LANES);
+                match output {
+                    Place::Bytes(to) if tiles.filled == width && tiles.shared_filled == 0 => {
+                        let (mut factor, mut offset) = (
+                            [simd.load_floats(params.factor); VECTORS],
+                            [simd.load_floats(params.offset); VECTORS],
+                        );
+                        for v in 1..VECTORS {
+                            factor[v] = simd.load_floats(params.factor.add(v * S::LANES));
+                            offset[v] = simd.load_floats(params.offset.add(v * S::LANES));
+                        }
                         for r in 0..ROWS {
-                            let from = shared.wrapping_add(r * shared_stride + first);
-                            scaled[r] = simd.scale(widen(simd, from, count), share, scaled[r]);
+                            let mut scaled = offset;
+                            for v in 0..VECTORS {
+                                scaled[v] = simd.scale(sums[r][v], factor[v], offset[v]);
+                            }
+                            simd.store_row(to.wrapping_add(r * channels), scaled);
                         }
                     }
-                    let count = tiles.filled.saturating_sub(first).min(S::LANES);
-                    for r in 0..ROWS {
-                        store(simd, output.add(r * channels + first), scaled[r], count);
+                    _ => {
+                        // By way of memory: with this much between them the sums would not stay in registers above.
+                        let mut kept = sums;
+                        for r in 0..ROWS {
+                            for v in 0..VECTORS {
+                                std::ptr::from_mut(&mut kept[r][v]).write_volatile(sums[r][v]);
+                            }
+                        }
+                        tiles.finish::<S, VECTORS, ROWS>(simd, &kept, output, shared);
                     }
                 }
                 output = output.add(ROWS * channels);
@@ -251,23 +290,6 @@ impl<const VECTORS: usize, const ROWS: usize> IntegerWork for Shaped<VECTORS, RO
                 shared = shared.wrapping_add(ROWS * shared_stride);
             }
         }
-    }
-}
-
-/// The first `count` bytes at `from`, one a lane; 0 in the others.
-///
-/// # Safety
-/// So many bytes must be readable.
-#[inline(always)]
-unsafe fn widen<S: IntegerSimd>(simd: S, from: *const u8, count: usize) -> S::Sums {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if count == S::LANES {
-            return simd.widen(from);
-        }
-        let mut bytes = [0; MOST_LANES];
-        bytes.as_mut_ptr().copy_from_nonoverlapping(from, count);
-        simd.widen(bytes.as_ptr())
     }
 }
 
@@ -280,13 +302,8 @@ unsafe fn store<S: IntegerSimd>(simd: S, to: Place, values: S::Floats, count: us
     // SAFETY: as the caller vouches.
     unsafe {
         match to {
-            Place::Bytes(to) if count == S::LANES => simd.store_rounded(to, values),
+            Place::Bytes(to) => simd.store_first(to, values, count),
             Place::Floats(to) if count == S::LANES => simd.store_floats(to, values),
-            Place::Bytes(to) => {
-                let mut bytes = [0; MOST_LANES];
-                simd.store_rounded(bytes.as_mut_ptr(), values);
-                to.copy_from_nonoverlapping(bytes.as_ptr(), count);
-            }
             Place::Floats(to) => {
                 let mut floats = [0.0; MOST_LANES];
                 simd.store_floats(floats.as_mut_ptr(), values);

@@ -14,6 +14,9 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 
+/// Lanes of the widest vector.
+pub(super) const MOST_LANES: usize = 16;
+
 /// Bytes that a sum takes in at a time: four of the input with four weights.
 pub(crate) const QUAD: usize = 4;
 
@@ -89,6 +92,22 @@ pub(super) trait IntegerSimd: Copy + Send + Sync + 'static {
     /// # Safety
     /// [`IntegerSimd::LANES`] bytes must be readable there.
     unsafe fn widen(self, from: *const u8) -> Self::Sums;
+    /// The first `count` bytes at `from` as sums, 0 in the other lanes.
+    ///
+    /// # Safety
+    /// So many bytes must be readable there.
+    #[inline(always)]
+    unsafe fn widen_first(self, from: *const u8, count: usize) -> Self::Sums {
+        let mut bytes = [0; MOST_LANES];
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if count == Self::LANES {
+                return self.widen(from);
+            }
+            bytes.as_mut_ptr().copy_from_nonoverlapping(from, count);
+            self.widen(bytes.as_ptr())
+        }
+    }
     /// `sums + Σ bytes × weights` over each lane's quad.
     fn dot(self, sums: Self::Sums, bytes: Self::Sums, weights: Self::Sums) -> Self::Sums;
     /// `sums × factor + offset`, rounded once.
@@ -100,6 +119,27 @@ pub(super) trait IntegerSimd: Copy + Send + Sync + 'static {
     /// # Safety
     /// [`IntegerSimd::LANES`] bytes must be writable at `to`.
     unsafe fn store_rounded(self, to: *mut u8, floats: Self::Floats);
+    /// As [`IntegerSimd::store_rounded`] for the first `count` lanes.
+    ///
+    /// # Safety
+    /// So many bytes must be writable at `to`.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut u8, floats: Self::Floats, count: usize) {
+        let mut bytes = [0; MOST_LANES];
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if count == Self::LANES {
+                return self.store_rounded(to, floats);
+            }
+            self.store_rounded(bytes.as_mut_ptr(), floats);
+            to.copy_from_nonoverlapping(bytes.as_ptr(), count);
+        }
+    }
+    /// As [`IntegerSimd::store_rounded`] for one to three vectors that follow each other.
+    ///
+    /// # Safety
+    /// So many bytes must be writable at `to`.
+    unsafe fn store_row<const N: usize>(self, to: *mut u8, floats: [Self::Floats; N]);
     /// Writes floats as they are.
     ///
     /// # Safety

@@ -105,6 +105,14 @@ impl IntegerSimd for ScalarIntegers {
     }
 
     #[inline(always)]
+    unsafe fn store_row<const N: usize>(self, to: *mut u8, floats: [[f32; 4]; N]) {
+        for (v, floats) in floats.into_iter().enumerate() {
+            // SAFETY: the caller vouches for four bytes a vector.
+            unsafe { self.store_rounded(to.add(v * Self::LANES), floats) };
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_floats(self, to: *mut f32, floats: [f32; 4]) {
         // SAFETY: the caller vouches for four floats.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(floats) };

@@ -2,13 +2,13 @@
 //! products become a sum.
 
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_loadl_epi64, _mm_packus_epi16, _mm_storel_epi64, _mm256_add_epi32,
+    __m256, __m256i, _mm_loadl_epi64, _mm_packus_epi16, _mm_storel_epi64, _mm_storeu_si128, _mm256_add_epi32,
     _mm256_castsi256_si128, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtps_epi32,
-    _mm256_dpbusd_avx_epi32, _mm256_dpbusd_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_packs_epi32, _mm256_packus_epi16,
-    _mm256_permute4x64_epi64, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
-    _mm256_storeu_ps, _mm256_storeu_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8,
-    _mm256_unpacklo_epi16,
+    _mm256_dpbusd_avx_epi32, _mm256_dpbusd_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_packs_epi32, _mm256_packus_epi16,
+    _mm256_permute4x64_epi64, _mm256_permutevar8x32_epi32, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
 };
 
 use super::{IntegerSimd, IntegerWork};
@@ -135,6 +135,30 @@ macro_rules! ymm {
                     let short = _mm256_permute4x64_epi64::<0b1000>(_mm256_packs_epi32(whole, whole));
                     let short = _mm256_castsi256_si128(short);
                     _mm_storel_epi64(to.cast(), _mm_packus_epi16(short, short));
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn store_row<const N: usize>(self, to: *mut u8, floats: [__m256; N]) {
+                if N == 1 {
+                    // SAFETY: as the caller vouches.
+                    return unsafe { self.store_rounded(to, floats[0]) };
+                }
+                // SAFETY: the caller vouches for 8 bytes a vector, `self` for the instructions.
+                unsafe {
+                    let (first, last) = (_mm256_cvtps_epi32(floats[0]), _mm256_cvtps_epi32(floats[N - 1]));
+                    let second = if N > 2 { _mm256_cvtps_epi32(floats[1]) } else { last };
+                    // In each 128 bits four bytes of the first vector, four of the second, four of the last.
+                    let bytes = _mm256_packus_epi16(
+                        _mm256_packs_epi32(first, second),
+                        _mm256_packs_epi32(last, last),
+                    );
+                    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+                    let bytes = _mm256_permutevar8x32_epi32(bytes, order);
+                    _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(bytes));
+                    if N > 2 {
+                        _mm_storel_epi64(to.add(16).cast(), _mm256_extracti128_si256::<1>(bytes));
+                    }
                 }
             }
 
