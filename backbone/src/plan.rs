@@ -364,6 +364,18 @@ impl Plan {
             if integers.steps.len() != step.output_shape.channels {
                 return refuse(&step.name, "it has integers for other channels");
             }
+            // What is rounded fits 32 bits: instructions differ in what they make of more.
+            let unit = |map: Map| maps[map.0].map_or(0.0, |scale| f64::from(scale.step));
+            if let Some(output) = maps[step.output.0] {
+                let factor = unit(step.input) / f64::from(output.step);
+                let shared = step.shortcut.map_or(0.0, |s| unit(s.map) / f64::from(output.step) * 512.0);
+                let sums = integers.largest_sums();
+                let mut sums =
+                    integers.steps.iter().zip(sums).map(|(step, most)| f64::from(*step) * most as f64);
+                if sums.any(|most| most * factor + shared > f64::from(1 << 30)) {
+                    return refuse(&step.name, "its scales are too far apart");
+                }
+            }
         }
         Ok(())
     }

@@ -104,15 +104,21 @@ impl Integers {
                 }
             }
         }
-        // With bytes from 0 to 255, and the zero point taken away once more.
-        let mut most: Vec<i64> = self.bias.iter().map(|&b| i64::from(b).abs()).collect();
-        for row in self.weights.chunks_exact(channels) {
-            row.iter().zip(&mut most).for_each(|(w, most)| *most += 2 * 255 * i64::from(w.unsigned_abs()));
-        }
-        if most.iter().any(|&most| most > i64::from(i32::MAX)) {
+        if self.largest_sums().into_iter().any(|most| most > i64::from(i32::MAX)) {
             return Err("a sum can be more than 32 bits can hold");
         }
         Ok(())
+    }
+
+    /// By output channel what no sum exceeds, whichever way it is added up: with bytes from 0 to 255, and the zero
+    /// point taken away once more.
+    #[must_use]
+    pub fn largest_sums(&self) -> Vec<i64> {
+        let mut most: Vec<i64> = self.bias.iter().map(|&b| i64::from(b).abs()).collect();
+        for row in self.weights.chunks_exact(self.steps.len().max(1)) {
+            row.iter().zip(&mut most).for_each(|(w, most)| *most += 2 * 255 * i64::from(w.unsigned_abs()));
+        }
+        most
     }
 }
 

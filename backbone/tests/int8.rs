@@ -9,6 +9,8 @@ use sandglass_backbone::{CpuEngine, CpuOptions, Engine, Error, InstructionSet};
 
 #[path = "common/made.rs"]
 mod made;
+#[path = "common/plain_int8.rs"]
+mod plain;
 
 use made::{CHANNELS, Made, Noise, SIZES};
 
@@ -58,78 +60,15 @@ fn integers(step: &Step, noise: &mut Noise) -> Integers {
 
 /// The last map, computed as the documentation says.
 fn plain(plan: &Plan, input: &[f32]) -> Vec<f32> {
-    let quantisation = plan.quantisation.as_ref().unwrap();
     let mut maps: Vec<Vec<u8>> = vec![Vec::new(); plan.maps.len()];
-    let mut floats = Vec::new();
-    for (step, integers) in plan.steps.iter().zip(&quantisation.steps) {
-        let (from, to) = (step.input_shape, step.output_shape);
-        let output = quantisation.maps[step.output.0];
-        let (mut bytes, mut values) = (Vec::new(), Vec::new());
-        for (y, x) in (0..to.height).flat_map(|y| (0..to.width).map(move |x| (y, x))) {
-            for o in 0..to.channels {
-                if let StepKind::Full { stride } = step.kind {
-                    let mut sum = step.bias[o];
-                    for (k, i) in (0..9).flat_map(|k| (0..from.channels).map(move |i| (k, i))) {
-                        let (y, x) = (y * stride + k / 3, x * stride + k % 3);
-                        let inside = y >= 1 && x >= 1 && y <= from.height && x <= from.width;
-                        let at =
-                            |y: usize, x: usize| input[((y - 1) * from.width + x - 1) * from.channels + i];
-                        let value = if inside { at(y, x) } else { plan.border[i] };
-                        sum = value.mul_add(step.weights[(k * from.channels + i) * to.channels + o], sum);
-                    }
-                    if step.activation == Activation::Relu6 {
-                        sum = sum.clamp(0.0, 6.0);
-                    }
-                    let Scale { step, zero_point } = output.unwrap();
-                    bytes.push(sum.mul_add(1.0 / step, f32::from(zero_point)).round_ties_even() as u8);
-                    continue;
-                }
-                let (map, scale) = (&maps[step.input.0], quantisation.maps[step.input.0].unwrap());
-                let zero = i64::from(scale.zero_point);
-                let read =
-                    |y: usize, x: usize, c: usize| i64::from(map[(y * from.width + x) * from.channels + c]);
-                let unit = f64::from(scale.step);
-                let Some(integers) = integers else {
-                    let sum: i64 = (0..from.pixels()).map(|p| i64::from(map[p * from.channels + o])).sum();
-                    let Scale { step, zero_point } = output.unwrap();
-                    let unit = unit / f64::from(step);
-                    let factor = (unit / from.pixels() as f64) as f32;
-                    let offset = (f64::from(zero_point) - unit * zero as f64) as f32;
-                    bytes.push((sum as f32).mul_add(factor, offset).round_ties_even() as u8);
-                    continue;
-                };
-                let mut sum = i64::from(integers.bias[o]);
-                let weight = |tap: usize| i64::from(integers.weights[tap * to.channels + o]);
-                if let StepKind::Depthwise { stride } = step.kind {
-                    for k in 0..9 {
-                        let (y, x) = (y * stride + k / 3, x * stride + k % 3);
-                        if y >= 1 && x >= 1 && y <= from.height && x <= from.width {
-                            sum += weight(k) * (read(y - 1, x - 1, o) - zero);
-                        }
-                    }
-                } else {
-                    sum += (0..from.channels).map(|i| weight(i) * (read(y, x, i) - zero)).sum::<i64>();
-                }
-                let factor = unit * f64::from(integers.steps[o]);
-                let Some(Scale { step: out, zero_point }) = output else {
-                    values.push((sum as f32).mul_add(factor as f32, 0.0));
-                    continue;
-                };
-                let shared = step.shortcut.filter(|s| o < s.channels).map(|s| {
-                    let other = quantisation.maps[s.map.0].unwrap();
-                    let at = (y * to.width + x) * plan.maps[s.map.0].channels + o;
-                    (f64::from(other.step) / f64::from(out), f64::from(other.zero_point), maps[s.map.0][at])
-                });
-                let (share, other_zero, byte) = shared.unwrap_or((0.0, 0.0, 0));
-                let offset = (f64::from(zero_point) - share * other_zero) as f32;
-                let scaled = (sum as f32).mul_add((factor / f64::from(out)) as f32, offset);
-                bytes.push(f32::from(byte).mul_add(share as f32, scaled).round_ties_even() as u8);
-            }
+    let mut last = Vec::new();
+    for (i, step) in plan.steps.iter().enumerate() {
+        match plain::step(plan, i, input, &maps) {
+            Ok(bytes) => maps[step.output.0] = bytes,
+            Err(floats) => last = floats,
         }
-        maps[step.output.0] = bytes;
-        floats = values;
     }
-    floats
+    last
 }
 
 fn check(made: Made) {
@@ -251,7 +190,7 @@ fn what_breaks_the_rules_is_refused() {
         quantised(made).0
     };
     assert!(CpuEngine::new(good(), 1).is_ok());
-    let spoils: [fn(&mut Quantisation); 9] = [
+    let spoils: [fn(&mut Quantisation); 10] = [
         |q| q.maps.truncate(1),
         |q| q.steps.truncate(1),
         |q| q.maps[1] = None,
@@ -259,6 +198,7 @@ fn what_breaks_the_rules_is_refused() {
         |q| q.maps[2] = Some(Scale { step: 1.0, zero_point: 0 }),
         |q| q.maps[1] = Some(Scale { step: f32::NAN, zero_point: 0 }),
         |q| q.steps[2] = None,
+        |q| q.maps[2] = Some(Scale { step: 1e-9, zero_point: 0 }),
         |q| q.steps[1].as_mut().unwrap().weights[0] = -128,
         |q| q.steps[1].as_mut().unwrap().steps.push(1.0),
     ];

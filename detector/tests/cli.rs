@@ -154,3 +154,84 @@ fn the_demo_is_recorded() {
     assert_eq!(again.status.code(), Some(2));
     assert!(text(&again.stderr).contains("out.mp4"), "{}", text(&again.stderr));
 }
+
+#[test]
+fn weights_of_eight_bits_are_one_more_backbone() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("small.safetensors");
+    let photos: Vec<PathBuf> = ["chelsea.jpg", "astronaut.jpg", "cars.jpg"].map(demo).into();
+    let sources: Vec<&str> = photos.iter().map(|p| path(p)).collect();
+    let made = run(&[&["quantize", "--out", path(&out), "--calibration"], sources.as_slice()].concat());
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    assert!(text(&made.stderr).contains("3 pictures"), "few pictures are worth a warning");
+    assert!(text(&made.stdout).contains("mobilenet-v2-1.0-int8"), "{}", text(&made.stdout));
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(&out) * 18 < size(&demo("../weights/ssdlite-mobilenet-v2-1.0.safetensors")) * 10);
+
+    let found = run(&[sources[0], "--weights", path(&out), "--json", "-", "--device", "cpu"]);
+    let record: Value = serde_json::from_str(text(&found.stdout).trim()).unwrap();
+    assert_eq!(
+        (&record["backbone"], &record["detections"][0]["label"]),
+        (&"mobilenet-v2-1.0-int8".into(), &"cat".into())
+    );
+    // What is of eight bits is not made so again, nothing is written over, and no weights are made up.
+    let again = run(&[
+        "quantize",
+        "--weights",
+        path(&out),
+        "--calibration",
+        sources[0],
+        "--out",
+        path(&folder.path().join("b")),
+    ]);
+    assert!(
+        again.status.code() == Some(2) && text(&again.stderr).contains("already"),
+        "{}",
+        text(&again.stderr)
+    );
+    let over = run(&["quantize", "--calibration", sources[0], "--out", path(&out)]);
+    assert!(
+        over.status.code() == Some(2) && text(&over.stderr).contains("--force"),
+        "{}",
+        text(&over.stderr)
+    );
+    let unknown = run(&[sources[0], "--backbone", "mobilenet-v1-0.25-int8"]);
+    assert!(
+        unknown.status.code() == Some(2) && text(&unknown.stderr).contains("quantize"),
+        "{}",
+        text(&unknown.stderr)
+    );
+}
+
+#[test]
+fn a_broken_calibration_set_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let file = |name: &str| folder.path().join(name);
+    let quantize = |sources: &[&str]| {
+        let mut arguments =
+            vec!["quantize", "--backbone", "mobilenet-v1-0.25", "--force", "--out", path(&out)];
+        arguments.push("--calibration");
+        arguments.extend(sources);
+        let output = run(&arguments);
+        (output.status.code(), text(&output.stderr))
+    };
+    std::fs::create_dir(file("empty")).unwrap();
+    std::fs::write(file("corrupt.jpg"), b"no picture").unwrap();
+    image::RgbImage::from_pixel(64, 48, image::Rgb([90; 3])).save(file("blank.png")).unwrap();
+    for (name, reason) in
+        [("empty", "no pictures"), ("corrupt.jpg", "corrupt.jpg"), ("blank.png", "blank"), ("none", "none")]
+    {
+        let (code, errors) = quantize(&[path(&file(name))]);
+        assert!(code == Some(2) && errors.contains(reason), "{name}: {code:?} {errors}");
+        assert!(!out.exists(), "{name}");
+    }
+    // What is left is used, and what failed is told.
+    let good = demo("chelsea.jpg");
+    let (code, errors) = quantize(&[path(&file("corrupt.jpg")), path(&file("blank.png")), path(&good)]);
+    assert!(
+        code == Some(1) && errors.contains("corrupt.jpg") && errors.contains("1 of 2 pictures are blank"),
+        "{errors}"
+    );
+    assert!(out.exists());
+}

@@ -1,14 +1,19 @@
 //! A plan as an ONNX model (opset 17), for other engines: convolutions with the batch norms folded in, the
 //! batch size open, NCHW as ONNX has it.
+//!
+//! A plan of integers becomes a graph with QuantizeLinear and DequantizeLinear nodes (QDQ): behind every map of bytes a
+//! pair of them, before every integer convolution one for its weights (by output channel) and one for its bias. Engines
+//! that know the pattern run it in integers; what the graph says in float is what our engines compute.
 
 use crate::network::{Activation, Shape};
 use crate::plan::{Map, Plan, Step, StepKind};
+use crate::quantised::{Integers, Scale};
 
 mod proto;
 
 use proto::{
-    AttributeProto, Dimension, DimensionValue, FLOAT, GraphProto, INT64, ModelProto, NodeProto,
-    OperatorSetId, StringStringEntry, TensorProto, TensorShape, TensorType, TypeProto, ValueInfo,
+    AttributeProto, Dimension, DimensionValue, FLOAT, GraphProto, INT8, INT32, INT64, ModelProto, NodeProto,
+    OperatorSetId, StringStringEntry, TensorProto, TensorShape, TensorType, TypeProto, UINT8, ValueInfo,
 };
 
 /// The operators' version.
@@ -38,8 +43,12 @@ impl OnnxModel {
         for (name, value) in [("zero", 0.0), ("six", 6.0)] {
             model.floats(name, &[], &[value]);
         }
-        for step in &plan.steps {
-            model.step(step, plan);
+        let quantisation = plan.quantisation.as_ref();
+        for (i, step) in plan.steps.iter().enumerate() {
+            let integers =
+                quantisation.and_then(|q| Some((q.steps.get(i)?.as_ref()?, q.maps[step.input.0]?)));
+            let scale = quantisation.and_then(|q| q.maps[step.output.0]);
+            model.step(step, plan, integers, scale);
         }
         for (output, &columns) in plan.outputs.iter().zip(columns) {
             let shape = format!("{}.shape", output.name);
@@ -77,22 +86,17 @@ impl OnnxModel {
 
     /// Adds constant values of the shape `dims`.
     pub fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) {
-        self.graph.initializer.push(TensorProto {
-            dims: dims.iter().map(|&d| d as i64).collect(),
-            data_type: FLOAT,
-            name: name.to_owned(),
-            raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        });
+        self.constant(name, dims, FLOAT, values.iter().flat_map(|v| v.to_le_bytes()).collect());
     }
 
     /// Adds a list of constant integers.
     pub fn integers(&mut self, name: &str, values: &[i64]) {
-        self.graph.initializer.push(TensorProto {
-            dims: vec![values.len() as i64],
-            data_type: INT64,
-            name: name.to_owned(),
-            raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        });
+        self.constant(name, &[values.len()], INT64, values.iter().flat_map(|v| v.to_le_bytes()).collect());
+    }
+
+    fn constant(&mut self, name: &str, dims: &[usize], data_type: i32, raw_data: Vec<u8>) {
+        let dims = dims.iter().map(|&d| d as i64).collect();
+        self.graph.initializer.push(TensorProto { dims, data_type, name: name.to_owned(), raw_data });
     }
 
     /// Declares an output of N × `dims`.
@@ -119,10 +123,31 @@ impl OnnxModel {
         prost::Message::encode_to_vec(&model)
     }
 
-    /// Adds the nodes of a step: convolution, clip, shortcut.
-    fn step(&mut self, step: &Step, plan: &Plan) {
-        let (input, output) = (value(step.input), value(step.output));
-        let clipped = step.activation == Activation::Relu6;
+    /// Adds the nodes of a step: convolution, clip, shortcut; where its map has a scale the pair that rounds it.
+    fn step(&mut self, step: &Step, plan: &Plan, integers: Option<(&Integers, Scale)>, scale: Option<Scale>) {
+        let (input, map) = (value(step.input), value(step.output));
+        let output = if scale.is_some() { format!("{map}.real") } else { map.clone() };
+        self.float_step(step, plan, integers, &input, &output);
+        if let Some(Scale { step, zero_point }) = scale {
+            let [unit, zero, bytes] = ["scale", "zero_point", "bytes"].map(|part| format!("{map}.{part}"));
+            self.floats(&unit, &[], &[step]);
+            self.constant(&zero, &[], UINT8, vec![zero_point]);
+            self.node("QuantizeLinear", &[&output, &unit, &zero], &bytes, &[]);
+            self.node("DequantizeLinear", &[&bytes, &unit, &zero], &map, &[]);
+        }
+    }
+
+    fn float_step(
+        &mut self,
+        step: &Step,
+        plan: &Plan,
+        integers: Option<(&Integers, Scale)>,
+        input: &str,
+        output: &str,
+    ) {
+        let output = output.to_owned();
+        // Rounding to bytes clips, too.
+        let clipped = step.activation == Activation::Relu6 && integers.is_none();
         let convolved = match (clipped, step.shortcut) {
             (false, None) => output.clone(),
             _ => format!("{output}.conv"),
@@ -130,15 +155,22 @@ impl OnnxModel {
         let activated = if step.shortcut.is_some() { format!("{output}.activated") } else { output.clone() };
         let channels = step.output_shape.channels;
         match step.kind {
-            StepKind::GlobalMean => self.node("GlobalAveragePool", &[&input], &convolved, &[]),
+            StepKind::GlobalMean => self.node("GlobalAveragePool", &[input], &convolved, &[]),
             StepKind::Pointwise => {
-                self.conv(step, &input, &convolved, &[channels, step.input_shape.channels, 1, 1], 1);
+                self.conv(step, integers, input, &convolved, &[channels, step.input_shape.channels, 1, 1], 1);
             }
             StepKind::Full { stride } => {
-                self.conv(step, &input, &convolved, &[channels, step.input_shape.channels, 3, 3], stride);
+                self.conv(
+                    step,
+                    integers,
+                    input,
+                    &convolved,
+                    &[channels, step.input_shape.channels, 3, 3],
+                    stride,
+                );
             }
             StepKind::Depthwise { stride } => {
-                self.conv(step, &input, &convolved, &[channels, 1, 3, 3], stride);
+                self.conv(step, integers, input, &convolved, &[channels, 1, 3, 3], stride);
             }
         }
         let mut result = &convolved;
@@ -177,20 +209,33 @@ impl OnnxModel {
         self.node("Slice", &[input, &names[0], &names[1], &names[2]], output, &[]);
     }
 
-    fn conv(&mut self, step: &Step, input: &str, output: &str, dims: &[usize; 4], stride: usize) {
+    fn conv(
+        &mut self,
+        step: &Step,
+        integers: Option<(&Integers, Scale)>,
+        input: &str,
+        output: &str,
+        dims: &[usize; 4],
+        stride: usize,
+    ) {
         let channels = step.output_shape.channels;
         let (weight, bias) = (format!("{}.weight", step.name), format!("{}.bias", step.name));
-        // Output channels first; a full 3×3 lies as (3, 3, inputs, outputs), ONNX wants the inputs before.
-        let values: Vec<f32> = (0..channels)
-            .flat_map(|o| {
-                (0..dims[1]).flat_map(move |i| {
-                    (0..dims[2] * dims[3]).map(move |tap| ((tap * dims[1] + i) * channels, o))
-                })
-            })
-            .map(|(row, o)| step.weights[row + o])
-            .collect();
-        self.floats(&weight, dims, &values);
-        self.floats(&bias, &[channels], &step.bias);
+        if let Some((integers, scale)) = integers {
+            let [bytes, unit, sums, product] =
+                ["int8", "scale", "int32", "product"].map(|p| format!("{weight}.{p}"));
+            let values = output_channels_first(&integers.weights, dims);
+            self.constant(&bytes, dims, INT8, values.into_iter().map(i8::cast_unsigned).collect());
+            self.floats(&unit, &[channels], &integers.steps);
+            self.node("DequantizeLinear", &[&bytes, &unit], &weight, &[("axis", &[0])]);
+            let products: Vec<f32> = integers.steps.iter().map(|s| s * scale.step).collect();
+            self.floats(&product, &[channels], &products);
+            let raw = integers.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+            self.constant(&sums, &[channels], INT32, raw);
+            self.node("DequantizeLinear", &[&sums, &product], &bias, &[("axis", &[0])]);
+        } else {
+            self.floats(&weight, dims, &output_channels_first(&step.weights, dims));
+            self.floats(&bias, &[channels], &step.bias);
+        }
         let kernel = [dims[2] as i64, dims[3] as i64];
         let pad = i64::from(dims[2] == 3);
         let strides = [stride as i64; 2];
@@ -202,6 +247,15 @@ impl OnnxModel {
             &[("kernel_shape", &kernel), ("pads", &[pad; 4]), ("strides", &strides), ("group", &group)],
         );
     }
+}
+
+/// Weights as ONNX has them, from output channels innermost; a full 3×3 lies as (3, 3, inputs, outputs).
+fn output_channels_first<T: Copy>(weights: &[T], dims: &[usize; 4]) -> Vec<T> {
+    let channels = dims[0];
+    let taps = dims[2] * dims[3];
+    let order =
+        (0..channels).flat_map(|o| (0..dims[1]).flat_map(move |i| (0..taps).map(move |tap| (o, i, tap))));
+    order.map(|(o, i, tap)| weights[(tap * dims[1] + i) * channels + o]).collect()
 }
 
 fn value(map: Map) -> String {

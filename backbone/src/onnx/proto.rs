@@ -2,6 +2,12 @@
 
 /// Values are 32-bit floats.
 pub(super) const FLOAT: i32 = 1;
+/// Values are bytes without sign.
+pub(super) const UINT8: i32 = 2;
+/// Values are bytes with sign.
+pub(super) const INT8: i32 = 3;
+/// Values are 32-bit integers.
+pub(super) const INT32: i32 = 6;
 /// Values are 64-bit integers.
 pub(super) const INT64: i32 = 7;
 

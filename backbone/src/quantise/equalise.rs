@@ -1,49 +1,123 @@
-//! Channels made equally large, where that costs nothing.
+//! Channels made equally large, so that the bytes of a map serve all of them.
+//!
+//! A channel of a map can be multiplied by any factor that its readers' weights are divided by. For a depthwise
+//! reader that is free, its scales being by channel anyway; a 1×1 has one scale for all its inputs, so that there the
+//! factor is chosen between what the map gains and what the weights lose.
 
 use super::statistics::Extremes;
 use crate::network::Activation;
-use crate::plan::{Plan, StepKind};
+use crate::plan::{Map, Plan, Step, StepKind};
 
-/// How much larger than anything seen a channel may become before it is cut.
+/// How much larger than anything seen a channel behind a ReLU6 may become before it is cut.
 const MARGIN: f32 = 1.1;
-/// The largest factor: what is hardly there stays small.
+/// The largest factor, and one over the smallest: what is hardly there stays small.
 const MOST: f32 = 64.0;
 /// Where ReLU6 cuts.
 const SIX: f32 = 6.0;
 
-/// Where the only readers of a ReLU6's map are depthwise convolutions, every channel that stays far below 6 is
-/// multiplied so that it nearly reaches it, and divided again in the weights of its readers: their scales are by
-/// channel anyway, so only the map's bytes change, and are used better. The extremes follow.
+/// Equalises every map whose readers allow it; maps that shortcuts connect have their factors in common. The
+/// extremes follow.
 pub(super) fn equalise(plan: &mut Plan, extremes: &mut [Extremes]) {
-    let readers = plan.readers();
-    for i in 0..plan.steps.len() {
-        let step = &plan.steps[i];
-        let map = step.output;
-        let depthwise =
-            |s: &&crate::plan::Step| s.input == map && matches!(s.kind, StepKind::Depthwise { .. });
-        let by_depthwise = plan.steps.iter().filter(depthwise).count();
-        if step.activation != Activation::Relu6
-            || step.shortcut.is_some()
-            || step.kind == StepKind::GlobalMean
-            || by_depthwise == 0
-            || by_depthwise != readers[map.0]
-        {
-            continue;
+    for group in groups(plan) {
+        let Some(factors) = factors(plan, extremes, &group) else { continue };
+        for step in &mut plan.steps {
+            if group.contains(&step.output) {
+                scale(&mut step.weights, &factors, |w, f| w * f);
+                scale(&mut step.bias, &factors, |b, f| b * f);
+            }
+            if !group.contains(&step.input) {
+                continue;
+            }
+            if let StepKind::Depthwise { .. } = step.kind {
+                scale(&mut step.weights, &factors, |w, f| w / f);
+            } else {
+                let rows = step.weights.chunks_exact_mut(step.output_shape.channels.max(1));
+                rows.zip(&factors).for_each(|(row, f)| row.iter_mut().for_each(|w| *w /= f));
+            }
         }
-        let factors: Vec<f32> = extremes[map.0].high.iter().map(|&high| factor(high)).collect();
-        scale(&mut plan.steps[i].weights, &factors, |w, f| w * f);
-        scale(&mut plan.steps[i].bias, &factors, |b, f| b * f);
-        for reader in plan.steps.iter_mut().filter(|s| s.input == map) {
-            scale(&mut reader.weights, &factors, |w, f| w / f);
+        for map in group {
+            let extremes = &mut extremes[map.0];
+            scale(&mut extremes.high, &factors, |high, f| high * f);
+            scale(&mut extremes.low, &factors, |low, f| low * f);
         }
-        scale(&mut extremes[map.0].high, &factors, |high, f| (high * f).min(SIX));
-        scale(&mut extremes[map.0].low, &factors, |low, f| low * f);
     }
 }
 
-/// What a channel that reached `high` is multiplied by.
-fn factor(high: f32) -> f32 {
-    if high > 0.0 { (SIX / (high * MARGIN)).clamp(1.0, MOST) } else { 1.0 }
+/// The maps that steps write, those together that shortcuts connect.
+fn groups(plan: &Plan) -> Vec<Vec<Map>> {
+    let mut groups: Vec<Vec<Map>> = Vec::new();
+    for step in &plan.steps {
+        let other = step.shortcut.map(|shortcut| shortcut.map);
+        match groups.iter_mut().find(|group| other.is_some_and(|map| group.contains(&map))) {
+            Some(group) => group.push(step.output),
+            None => groups.push(vec![step.output]),
+        }
+    }
+    groups
+}
+
+/// What the channels of a group are multiplied by; nothing where that cannot be, or would change nothing.
+fn factors(plan: &Plan, extremes: &[Extremes], group: &[Map]) -> Option<Vec<f32>> {
+    let channels = plan.maps[group.first()?.0].channels;
+    if group.iter().any(|map| plan.maps[map.0].channels != channels) {
+        return None;
+    }
+    let is_output = |map: &Map| plan.outputs.iter().any(|output| output.maps.contains(map));
+    let writers: Vec<&Step> = plan.steps.iter().filter(|step| group.contains(&step.output)).collect();
+    let readers: Vec<&Step> = plan.steps.iter().filter(|step| group.contains(&step.input)).collect();
+    let is_mean = |step: &&Step| step.kind == StepKind::GlobalMean;
+    if group.iter().any(is_output) || readers.is_empty() || readers.iter().chain(&writers).any(is_mean) {
+        return None;
+    }
+    let relu6 = writers.iter().any(|step| step.activation == Activation::Relu6);
+    if relu6 && writers.len() > 1 {
+        return None; // a sum of what was cut
+    }
+    let reach = |c: usize| {
+        let each = group.iter().map(|map| extremes[map.0].high[c].abs().max(extremes[map.0].low[c].abs()));
+        each.fold(0.0, f32::max)
+    };
+    let reach: Vec<f32> = (0..channels).map(reach).collect();
+    let largest = reach.iter().copied().fold(0.0, f32::max);
+    let weight = weight(&readers, channels);
+    let factor = |c: usize| {
+        if reach[c] <= 0.0 || !reach[c].is_finite() {
+            return 1.0;
+        }
+        let wanted = match &weight {
+            None => largest / reach[c],
+            Some(weight) => (weight[c] * largest / reach[c]).sqrt(),
+        };
+        if relu6 {
+            // A channel that is cut must stay as it is; others can grow until they would be.
+            let room = SIX / (reach[c] * MARGIN);
+            let wanted = if weight.is_none() { room } else { wanted };
+            wanted.clamp(1.0, room.clamp(1.0, MOST))
+        } else {
+            wanted.clamp(1.0 / MOST, MOST)
+        }
+    };
+    Some((0..channels).map(factor).collect())
+}
+
+/// How much of the range of its weights each channel takes in the 1×1 that weighs it most, 0 to 1; nothing where
+/// only depthwise convolutions read.
+fn weight(readers: &[&Step], channels: usize) -> Option<Vec<f32>> {
+    let mut most = vec![0.0_f32; channels];
+    let pointwise: Vec<&&Step> = readers.iter().filter(|step| step.kind == StepKind::Pointwise).collect();
+    for step in &pointwise {
+        let outputs = step.output_shape.channels;
+        let mut range = vec![0.0_f32; outputs];
+        for row in step.weights.chunks_exact(outputs) {
+            range.iter_mut().zip(row).for_each(|(range, w)| *range = range.max(w.abs()));
+        }
+        for (most, row) in most.iter_mut().zip(step.weights.chunks_exact(outputs)) {
+            let shares =
+                row.iter().zip(&range).filter(|(_, range)| **range > 0.0).map(|(w, range)| w.abs() / range);
+            *most = shares.fold(*most, f32::max);
+        }
+    }
+    (!pointwise.is_empty()).then_some(most)
 }
 
 /// Applies the channels' factors to values with channels innermost.
