@@ -45,10 +45,11 @@ def executable(kind: str, name: str) -> str:
 class Ours:
     name = "Sandglass"
 
-    def __init__(self, bench: str, backbone: str, threads: int, values: np.ndarray, folder: Path):
+    def __init__(self, bench: str, backbone: str, threads: int, values: np.ndarray, folder: Path,
+                 options: list[str] | None = None):
         source, self.result = folder / "input.f32", folder / "output.f32"
         np.ascontiguousarray(values.transpose(0, 2, 3, 1)).tofile(source)
-        command = [bench, "--threads", str(threads), "--serve", str(source), backbone]
+        command = [bench, "--threads", str(threads), *(options or []), "--serve", str(source), backbone]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.run()
 

@@ -119,7 +119,7 @@ fn onnx_runtime_runs_eight_bits() {
         let network = ssdlite(&info.backbone, info.classes.len());
         let plan = Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE).unwrap();
         let values: Vec<f32> = (0..INPUT_SIZE * INPUT_SIZE * 3)
-            .map(|i| ((i as u64 * 2_654_435_761 >> 8) % 1000) as f32 / 250.0 - 2.0)
+            .map(|i| (((i as u64 * 2_654_435_761) >> 8) % 1000) as f32 / 250.0 - 2.0)
             .collect();
         write(&file("values"), &values);
         let output = Command::new(&python)

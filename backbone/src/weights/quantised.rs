@@ -191,7 +191,8 @@ pub fn save(plan: &Plan, path: &Path, metadata: &BTreeMap<String, String>) -> Re
         views.push((name.as_str(), view));
     }
     let facts: HashMap<String, String> = metadata.clone().into_iter().collect();
-    safetensors::serialize_to_file(views, Some(facts), path).map_err(|e| refuse(e.to_string()))
+    let bytes = safetensors::serialize(views, Some(facts)).map_err(|e| refuse(e.to_string()))?;
+    std::fs::write(path, bytes).map_err(|e| refuse(e.to_string()))
 }
 
 /// The shape of a step's weights as PyTorch has it.

@@ -94,7 +94,7 @@ unsafe fn product<S: IntegerSimd>(
     for (channel, width) in panels(channels, S::LANES, S::widest()) {
         let vectors = width / S::LANES;
         // Where the input's channels are no multiple of four, a pixel's last ones take a way of their own.
-        let most = if depth % QUAD == 0 { S::TILE_ROWS[vectors - 1] } else { 1 };
+        let most = if depth.is_multiple_of(QUAD) { S::TILE_ROWS[vectors - 1] } else { 1 };
         let count = pixels.div_ceil(most);
         // Tiles of one height come first, those of one row less after them.
         let (height, higher) = match even(pixels, most).next() {

@@ -126,7 +126,7 @@ fn collect(calibration: &mut Calibration, args: &QuantizeArgs) -> Result<Vec<Str
         while taken < each {
             match frames.next_frame() {
                 Ok(Some(frame)) => {
-                    if number % step == 0 {
+                    if number.is_multiple_of(step) {
                         calibration.add(&frame)?;
                         taken += 1;
                         bar.inc(1);
