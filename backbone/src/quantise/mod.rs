@@ -3,10 +3,10 @@
 //!
 //! 1. The pictures run through the network in float; every map's extremes are kept, channel by channel.
 //! 2. Where a depthwise alone reads a map behind a ReLU6, the map's channels are made equally large
-//!    ([`equalise`]; Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
+//!    (`equalise.rs`; Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
 //!    arXiv 1906.04721): each has its own weights on both sides, so that this costs nothing.
-//! 3. They run again; of each map a histogram says on which scale it loses least ([`ranges`]).
-//! 4. Weights are rounded, each output channel on the scale that changes its sums least ([`rounding`]), and what
+//! 3. They run again; of each map a histogram says on which scale it loses least (`ranges.rs`).
+//! 4. Weights are rounded, each output channel on the scale that changes its sums least (`rounding.rs`), and what
 //!    rounding adds on average is taken out of the bias.
 
 use crate::cpu::CpuEngine;

@@ -122,7 +122,7 @@ fn collect(calibration: &mut Calibration, args: &QuantizeArgs) -> Result<Vec<Str
             }
         };
         let step = frames.frame_count().unwrap_or(0).div_ceil(each as u64).max(1);
-        let (mut number, mut taken) = (0, 0);
+        let (mut number, mut taken) = (0_u64, 0);
         while taken < each {
             match frames.next_frame() {
                 Ok(Some(frame)) => {
