@@ -62,7 +62,7 @@ def main() -> None:
                   end="", flush=True)
             said(detect, "export", *chosen, "--onnx", folder / "f32.onnx", "--force")
             said(detect, "export", "--weights", small, "--onnx", folder / "qdq.onnx", "--force")
-            quant_pre_process(folder / "f32.onnx", folder / "prepared.onnx")
+            quant_pre_process(folder / "f32.onnx", folder / "prepared.onnx", skip_symbolic_shape=True)
             quantize_static(folder / "prepared.onnx", folder / "own.onnx", Noise(), quant_format=QuantFormat.QDQ,
                             per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
             if arguments.voc:
