@@ -24,6 +24,11 @@ use crate::plan::StepKind;
 /// The most that weights of one sign in a pair may sum to.
 pub const MOST_PAIR: i32 = 128;
 
+/// The least and the largest step that is computed with.
+const STEPS: std::ops::Range<f32> = 1e-12..1e12;
+/// The step of a map in which nothing happens.
+const LEAST_STEP: f32 = 1e-9;
+
 /// How the bytes of a map are read: `scale × (byte - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
@@ -38,7 +43,7 @@ impl Scale {
     #[must_use]
     pub fn holding(low: f32, high: f32) -> Self {
         let (low, high) = (low.min(0.0), high.max(0.0));
-        let step = ((high - low) / 255.0).max(f32::MIN_POSITIVE.sqrt());
+        let step = ((high - low) / 255.0).max(LEAST_STEP);
         Self { step, zero_point: (-low / step).round_ties_even().clamp(0.0, 255.0) as u8 }
     }
 
@@ -57,7 +62,7 @@ impl Scale {
     /// Whether it can be computed with.
     #[must_use]
     pub fn is_sound(self) -> bool {
-        (1e-12..1e12).contains(&self.step)
+        STEPS.contains(&self.step)
     }
 }
 
