@@ -20,7 +20,11 @@ import numpy as np
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from peers import PAUSE, SIZE, WARM_UP, OnnxRuntime, Ours, executable
+from peers import SIZE, WARM_UP, OnnxRuntime, Ours, executable
+
+
+# ONNX Runtime's threads go on spinning after a run, and would take the next one's processors.
+PAUSE = 0.15
 
 
 class Noise(CalibrationDataReader):
