@@ -1,5 +1,6 @@
 //! Detectors and classifiers in eight bits: pictures in, a weights file out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use sandglass_backbone::quantise::Method;
@@ -25,7 +26,7 @@ pub struct Calibration {
     info: ModelInfo,
     plan: Plan,
     /// Facts of the weights that the result keeps.
-    facts: std::collections::BTreeMap<String, String>,
+    facts: BTreeMap<String, String>,
     trained: bool,
     preprocessor: Preprocessor,
     pictures: Vec<Vec<u8>>,
@@ -36,7 +37,7 @@ pub struct Calibration {
 pub struct QuantisedModel {
     info: ModelInfo,
     plan: Plan,
-    facts: std::collections::BTreeMap<String, String>,
+    facts: BTreeMap<String, String>,
     /// Of each output the ratio of signal to error in decibels, over some of the pictures.
     pub signal_to_error: Vec<(&'static str, f64)>,
     /// The layers that stay in floating point.
@@ -190,8 +191,14 @@ impl QuantisedModel {
     /// [`Error::Io`] or [`Error::Backbone`] where it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let part = PathBuf::from(format!("{}.part", path.display()));
-        save(&self.plan, &part, &self.facts)?;
-        std::fs::rename(&part, path).map_err(|source| Error::Io { path: path.to_owned(), source })
+        let written = save(&self.plan, &part, &self.facts).map_err(Error::from).and_then(|()| {
+            std::fs::rename(&part, path).map_err(|source| Error::Io { path: path.to_owned(), source })
+        });
+        if written.is_err() {
+            // What is there of it is of no use; that it cannot be removed, either, changes nothing.
+            let _ = std::fs::remove_file(&part);
+        }
+        written
     }
 }
 

@@ -126,3 +126,55 @@ fn scale(values: &mut [f32], factors: &[f32], by: impl Fn(f32, f32) -> f32) {
         row.iter_mut().zip(factors).for_each(|(value, &factor)| *value = by(*value, factor));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::Backbone;
+    use crate::cpu::CpuEngine;
+    use crate::engine::Engine;
+    use crate::plan::Output;
+    use crate::weights::Weights;
+
+    /// Every map of a plan for one input.
+    fn maps(plan: &Plan, input: &[f32]) -> Vec<Vec<f32>> {
+        let mut plan = plan.clone();
+        plan.outputs = plan.steps.iter().map(|s| Output { name: "map", maps: vec![s.output] }).collect();
+        let count = plan.outputs.len();
+        let mut engine = CpuEngine::new(plan, 1).unwrap();
+        engine.run(input).unwrap();
+        (0..count).map(|i| engine.output(i).to_vec()).collect()
+    }
+
+    #[test]
+    fn maps_change_and_what_comes_out_does_not() {
+        for name in ["mobilenet-v2-0.35", "mobilenext-0.35-id2", "mobilenext-0.35", "mobilenet-v1-0.25"] {
+            let network = name.parse::<Backbone>().unwrap().classifier(10);
+            let mut plan = Plan::new(&network, &Weights::untrained(&network), 64, 64).unwrap();
+            let input: Vec<f32> =
+                (0..plan.input().len()).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
+            let before = maps(&plan, &input);
+            let mut extremes: Vec<Extremes> =
+                plan.maps.iter().map(|map| Extremes::new(map.channels)).collect();
+            for (step, values) in plan.steps.iter().zip(&before) {
+                extremes[step.output.0].add(values);
+            }
+            equalise(&mut plan, &mut extremes);
+            let after = maps(&plan, &input);
+            assert_ne!(before[1], after[1], "{name}");
+            let (expected, got) = (before.last().unwrap(), after.last().unwrap());
+            let largest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+            assert!(expected.iter().zip(got).all(|(a, b)| (a - b).abs() < 1e-3 * largest), "{name}");
+            // The extremes are those of the maps as they are now.
+            for (step, values) in plan.steps.iter().zip(&after) {
+                let most = values.iter().copied().fold(0.0_f32, f32::max);
+                let (_, high) = extremes[step.output.0].whole();
+                assert!(
+                    (most - high.max(0.0)).abs() <= 1e-2 * most.max(1e-3),
+                    "{name}, {}: {most} {high}",
+                    step.name
+                );
+            }
+        }
+    }
+}

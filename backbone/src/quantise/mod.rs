@@ -108,7 +108,7 @@ fn observe<T: Send>(
     for picture in pictures {
         engine.run_pixels(picture)?;
         let engine = &engine;
-        // Threads take every so manieth map: neighbours are of one size.
+        // Dealt out in turn, for neighbouring maps are of one size.
         let mut shares: Vec<Vec<(usize, &mut T)>> = (0..threads).map(|_| Vec::new()).collect();
         for (map, kept) in kept.iter_mut().enumerate() {
             if let Some(index) = maps.iter().position(|m| *m == map) {
