@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A backbone name that is not known.
-    #[error("no backbone is called {name:?}; there are: {known}")]
+    #[error("no backbone is called {name:?}; there are: {known}; and other widths from 0.1 to 4.0")]
     UnknownBackbone {
         /// The name asked for.
         name: String,

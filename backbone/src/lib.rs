@@ -31,8 +31,8 @@ pub mod quantised;
 pub mod reference;
 pub mod weights;
 
-pub use architecture::{Backbone, FAMILIES, Family};
-pub use cpu::{ChainTime, CpuEngine, CpuOptions, InstructionSet};
+pub use architecture::{Backbone, FAMILIES, Family, Published};
+pub use cpu::{ChainTime, CpuEngine, CpuOptions, Footprint, InstructionSet};
 pub use engine::Engine;
 pub use error::Error;
 pub use network::{Network, NetworkBuilder};

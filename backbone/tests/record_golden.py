@@ -3,7 +3,7 @@
 
     record_golden.py PATH/reference.py CLASSIFIERS.json DETECTORS.json
 
-Needs torch and numpy. `reference.py` has `classifier(name, classes)` and `SsdLite(name)` with the names of
+Needs torch and numpy. `reference.py` is that of ../../assets/training: it has `classifier(name, classes)` and `SsdLite(name)` with the names of
 the authors' code. Weights are those of `Weights::untrained` in ../src/weights/untrained.rs, made here from
 the same formula, so no weights need to be kept. Pictures likewise (`picture` in parity.rs).
 """
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 WIDTHS = {"mobilenext": ("1.4", "1.0", "0.75", "0.5", "0.35"), "mobilenet-v2": ("1.4", "1.0", "0.75", "0.5", "0.35"),
-          "mobilenet-v1": ("1.0", "0.75", "0.5", "0.25")}
+          "mobilenet-v1": ("1.0", "0.75", "0.5", "0.25"), "classic": ("1.4", "1.0", "0.75", "0.5", "0.35")}
 
 
 def names():
     for family, widths in WIDTHS.items():
         for width in widths:
             yield f"{family}-{width}"
-            if family == "mobilenext":
+            if family in ("mobilenext", "classic"):
                 yield from (f"{family}-{width}-id{n}" for n in (2, 3, 6))
 
 

@@ -13,6 +13,7 @@
 
 pub mod anchors;
 mod classify;
+pub mod compare;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod decode;

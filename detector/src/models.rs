@@ -90,26 +90,29 @@ pub fn all() -> Vec<Model> {
         let int8 = backbone.with_int8(true);
         EMBEDDED.iter().any(|e| e.backbone == int8.to_string()).then_some(int8)
     };
-    let model = |backbone: Backbone| {
-        let name = backbone.to_string();
-        let network = ssdlite(&backbone, VOC_CLASSES.len());
-        let embedded = EMBEDDED.iter().find(|e| e.backbone == name);
-        Model {
-            family: backbone.family().title,
-            parameters: network.parameter_count(),
-            multiply_adds: network.multiply_adds(INPUT_SIZE, INPUT_SIZE).unwrap_or(0),
-            trained: embedded.is_some(),
-            map: embedded.map(|e| e.map),
-            name,
-        }
-    };
     Backbone::all()
         .flat_map(|b| {
             let int8 = int8(&b);
             std::iter::once(b).chain(int8)
         })
-        .map(model)
+        .map(|backbone| model(&backbone))
         .collect()
+}
+
+/// The detector of a backbone, be it listed or of a width of one's own.
+#[must_use]
+pub fn model(backbone: &Backbone) -> Model {
+    let name = backbone.to_string();
+    let network = ssdlite(backbone, VOC_CLASSES.len());
+    let embedded = EMBEDDED.iter().find(|e| e.backbone == name);
+    Model {
+        family: backbone.family().title,
+        parameters: network.parameter_count(),
+        multiply_adds: network.multiply_adds(INPUT_SIZE, INPUT_SIZE).unwrap_or(0),
+        trained: embedded.is_some(),
+        map: embedded.map(|e| e.map),
+        name,
+    }
 }
 
 /// What a detector with Pascal VOC's classes says of itself when its weights say nothing.

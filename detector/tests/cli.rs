@@ -119,6 +119,55 @@ fn classes_can_be_chosen_and_left_out() {
 }
 
 #[test]
+fn compare_writes_tables_and_a_plot() {
+    let folder = tempfile::tempdir().unwrap();
+    let [md, csv, svg] = ["t.md", "t.csv", "t.svg"].map(|name| folder.path().join(name));
+    let names = "mobilenext-0.35,mobilenext-0.35-id6,mobilenet-v2-1.0-int8,classic-0.2-id4";
+    let compare = ["compare", "--threads", "1", "--rounds", "2", "--backbones"];
+    let output = run(&[&compare[..], &[names, "--markdown", path(&md)]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty());
+    let md = std::fs::read_to_string(md).unwrap();
+    let row =
+        |name: &str| md.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap().to_owned();
+    assert!(
+        row("mobilenet-v2-1.0-int8").contains(" 682 M ")
+            && row("mobilenet-v2-1.0-int8").ends_with("| 61.0 | – |")
+    );
+    assert!(
+        row("mobilenext-0.35").ends_with("| – | 64.7 |") && row("classic-0.2-id4").ends_with("| – | – |")
+    );
+    // The second table, of identity tensors.
+    assert!(md.lines().any(|line| line.starts_with("| mobilenext-0.35-id6 | 1/6 |")), "{md}");
+
+    let output = run(&[&compare[..], &[names, "--csv", path(&csv), "--svg", path(&svg)]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let csv = std::fs::read_to_string(csv).unwrap();
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[0].len(), 11);
+    assert_eq!((lines[2][0], lines[3][8]), ("mobilenext-0.35-id6", "0.6104"));
+    // Less of the identity tensor, less to move; streamed less than by layer.
+    let number = |line: usize, column: usize| lines[line][column].parse::<f64>().unwrap();
+    assert!(number(2, 4) < number(1, 4) && (1..5).all(|line| number(line, 3) < number(line, 4)));
+    assert!((1..5).all(|line| number(line, 7) > 0.0));
+    let svg = std::fs::read_to_string(svg).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("MobileNetV2") && svg.contains("ImageNet top-1"));
+
+    for (arguments, reason) in [
+        (vec!["--backbones", "mobilenext-7.0"], "mobilenext-7.0"),
+        (vec!["--backbones", "mobilenext-1.0-int8"], "quantize"),
+        (vec!["--backbones", "classic-0.35", "--rounds", "1", "--svg", "-"], "nothing to draw"),
+        (vec!["--markdown", "-", "--csv", "-"], "standard output"),
+        (vec!["--rounds", "0"], "--rounds"),
+    ] {
+        let output = run(&[&["compare"], &arguments[..]].concat());
+        let message = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains(reason), "{message}");
+    }
+}
+
+#[test]
 fn bench_has_the_documented_form() {
     let arguments =
         ["bench", "--backbone", "mobilenet-v1-0.25", "--threads", "1", "--frames", "3", "--warmup", "1"];

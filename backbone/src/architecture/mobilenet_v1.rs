@@ -1,15 +1,22 @@
 //! MobileNetV1: Andrew Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile
 //! Vision Applications", arXiv 1704.04861, table 1. Padded on all sides, as PyTorch does it.
 
-use super::{Backbone, Family, Features, Sequential, mobilenet_v2, round_channels};
+use super::{Backbone, Family, Features, Published, Sequential, mobilenet_v2, round_channels};
 use crate::network::{Activation::Relu6, Kind, NetworkBuilder};
 
 pub(super) const FAMILY: Family = Family {
     name: "mobilenet-v1",
     title: "MobileNetV1",
     paper: "arXiv 1704.04861",
-    widths: &["1.0", "0.75", "0.5", "0.25"],
+    widths: &[100, 75, 50, 25],
     identity_divisors: &[1],
+    // Of its own paper, table 6.
+    published: &[
+        ("mobilenet-v1-1.0", Published::top1(70.6)),
+        ("mobilenet-v1-0.75", Published::top1(68.4)),
+        ("mobilenet-v1-0.5", Published::top1(63.7)),
+        ("mobilenet-v1-0.25", Published::top1(50.6)),
+    ],
     features,
     extra: mobilenet_v2::inverted_residual_extra,
     extras: mobilenet_v2::EXTRAS,

@@ -1,7 +1,7 @@
 //! MobileNetV2: Mark Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
 //! arXiv 1801.04381, table 2. Weights are named as torchvision names them.
 
-use super::{Backbone, Family, Features, round_channels};
+use super::{Backbone, Family, Features, Published, round_channels};
 use crate::network::{
     Activation::{self, Linear, Relu6},
     Kind, NetworkBuilder, Value,
@@ -11,8 +11,14 @@ pub(super) const FAMILY: Family = Family {
     name: "mobilenet-v2",
     title: "MobileNetV2",
     paper: "arXiv 1801.04381",
-    widths: &["1.4", "1.0", "0.75", "0.5", "0.35"],
+    widths: &[140, 100, 75, 50, 35],
     identity_divisors: &[1],
+    // As the MobileNeXt paper has them, trained in the same way as its own.
+    published: &[
+        ("mobilenet-v2-1.4", Published::top1(74.9)),
+        ("mobilenet-v2-1.0", Published::top1(72.3)),
+        ("mobilenet-v2-0.75", Published::top1(69.9)),
+    ],
     features,
     extra: inverted_residual_extra,
     extras: EXTRAS,

@@ -9,7 +9,7 @@
 //! └──────────────────── the first channels of x ─────────────────────────────────┘
 //! ```
 
-use super::{Backbone, Family, Features, Sequential, round_channels};
+use super::{Backbone, Family, Features, Published, Sequential, round_channels};
 use crate::network::{
     Activation::{Linear, Relu6},
     Kind, NetworkBuilder, Value,
@@ -19,15 +19,34 @@ pub(super) const FAMILY: Family = Family {
     name: "mobilenext",
     title: "MobileNeXt",
     paper: "arXiv 2007.02269",
-    widths: &["1.4", "1.0", "0.75", "0.5", "0.35"],
-    identity_divisors: &[1, 2, 3, 6],
+    widths: WIDTHS,
+    identity_divisors: IDENTITY_DIVISORS,
+    published: &[
+        ("mobilenext-1.4", Published::top1(76.1)),
+        ("mobilenext-1.0", Published::timed(74.02, 211.0)),
+        ("mobilenext-1.0-id2", Published::timed(74.09, 196.0)),
+        ("mobilenext-1.0-id3", Published::timed(73.91, 195.0)),
+        ("mobilenext-1.0-id6", Published::timed(73.68, 188.0)),
+        ("mobilenext-0.75", Published::top1(72.0)),
+        ("mobilenext-0.5", Published::top1(67.7)),
+        ("mobilenext-0.35", Published::top1(64.7)),
+    ],
     features,
     extra,
-    extras: [(256, 512), (128, 256), (128, 256), (128, 128)],
+    extras: EXTRAS,
 };
 
+/// The paper's widths, in hundredths.
+pub(super) const WIDTHS: &[u32] = &[140, 100, 75, 50, 35];
+
+/// The paper's identity multipliers: 1, 1/2, 1/3, 1/6.
+pub(super) const IDENTITY_DIVISORS: &[u32] = &[1, 2, 3, 6];
+
+/// Hidden and output channels of a detector's extra blocks.
+pub(super) const EXTRAS: [(usize, usize); 4] = [(256, 512), (128, 256), (128, 256), (128, 128)];
+
 /// Reduction, channels, blocks, stride. The paper's table has two blocks of 960, the authors' code three.
-const STAGES: [(usize, usize, usize, usize); 8] = [
+pub(super) const STAGES: [(usize, usize, usize, usize); 8] = [
     (2, 96, 1, 2),
     (6, 144, 1, 1),
     (6, 192, 3, 2),
@@ -48,8 +67,7 @@ fn features(builder: &mut NetworkBuilder, backbone: &Backbone) -> Features {
     let mut x = stem.conv(Kind::Full { stride: 2 }, round_channels(32.0 * width, 8), Relu6).value;
     let mut layer = 1;
     for (reduction, channels, blocks, stride) in STAGES {
-        let is_last = channels == 1280;
-        let out = if is_last && width < 1.0 { 1280 } else { round_channels(channels as f64 * width, 8) };
+        let out = channels_out(channels, width);
         for i in 0..blocks {
             let repeated = i > 0;
             // The stages of one block without a stride (144 and 1280 channels) are whole, but have no
@@ -62,7 +80,7 @@ fn features(builder: &mut NetworkBuilder, backbone: &Backbone) -> Features {
                 stride: if repeated { 1 } else { stride },
                 leading: repeated || alone || reduction == 2,
                 trailing: repeated || alone || stride == 2,
-                shared: if repeated { builder.channels(x) / backbone.identity_divisor() as usize } else { 0 },
+                shared: if repeated { backbone.identity_channels(builder.channels(x)) } else { 0 },
             };
             let widest;
             (x, widest) = block.write(builder, &format!("features.{layer}.conv"), x);
@@ -75,9 +93,14 @@ fn features(builder: &mut NetworkBuilder, backbone: &Backbone) -> Features {
     Features { taps, last: x }
 }
 
+/// The channels of a stage's blocks at a width. The last stage never has fewer than the paper's table.
+pub(super) fn channels_out(channels: usize, width: f64) -> usize {
+    if channels == 1280 && width < 1.0 { channels } else { round_channels(channels as f64 * width, 8) }
+}
+
 /// The width of the bottleneck: the input over the reduction, but at least a sixth of the output, which
 /// is then rounded up to 16.
-fn hidden_channels(input: usize, out: usize, reduction: usize) -> usize {
+pub(super) fn hidden_channels(input: usize, out: usize, reduction: usize) -> usize {
     let hidden = input / reduction;
     if hidden * 6 < out { round_channels(out.div_ceil(6) as f64, 16) } else { hidden }
 }

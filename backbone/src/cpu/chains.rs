@@ -254,6 +254,37 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
     Layout { homes, outputs, len, thread_len }
 }
 
+/// Bytes that one run reads from maps in memory and writes to them: of each chain the maps that it reads, once each,
+/// and the one that it leaves. What stays in windows is not counted, nor are rows that two threads read at a cut;
+/// the picture has a byte and an output four to the value.
+pub(super) fn traffic(plan: &Plan, chains: &[Chain], values: Values) -> usize {
+    let is_output = |map: Map| plan.outputs.iter().any(|output| output.maps.contains(&map));
+    let bytes = |map: Map, channels: usize| {
+        let shape = plan.maps[map.0];
+        let each = match map {
+            Map(0) => 1,
+            _ if is_output(map) => size_of::<f32>(),
+            _ => values.bytes,
+        };
+        shape.pixels() * channels.min(shape.channels) * each
+    };
+    let of_chain = |chain: &Chain| {
+        let steps = &plan.steps[chain.steps.clone()];
+        let mut reads: Vec<(Map, usize)> = Vec::new();
+        let input = steps.first().map(|step| (step.input, usize::MAX));
+        let shortcuts = steps.iter().filter_map(|step| step.shortcut.map(|s| (s.map, s.channels)));
+        for (map, channels) in input.into_iter().chain(shortcuts) {
+            match reads.iter_mut().find(|read| read.0 == map) {
+                Some(read) => read.1 = read.1.max(channels),
+                None => reads.push((map, channels)),
+            }
+        }
+        let written = steps.last().map_or(0, |step| bytes(step.output, usize::MAX));
+        written + reads.into_iter().map(|(map, channels)| bytes(map, channels)).sum::<usize>()
+    };
+    chains.iter().map(of_chain).sum()
+}
+
 /// Memory that maps share one after the other.
 #[derive(Default)]
 struct Slot {
@@ -290,6 +321,25 @@ mod tests {
             chain.steps.end
         });
         assert_eq!(end, plan.steps.len());
+    }
+
+    #[test]
+    fn traffic_is_what_chains_read_and_leave() {
+        // Without shortcuts: every map is written once, and read once but for the last.
+        let plan = plan("mobilenet-v1-0.25", 64);
+        let one_by_one = chains(&plan, FLOATS, 1, false);
+        let maps: usize = plan.steps.iter().map(|s| s.output_shape.len() * 4).sum();
+        let last = 10 * 4;
+        assert_eq!(traffic(&plan, &one_by_one, FLOATS), 64 * 64 * 3 + 2 * maps - last);
+        // A shortcut is read as far as it is carried: the same maps, less of them.
+        let [whole, sixth] = ["mobilenext-1.0", "mobilenext-1.0-id6"].map(|name| {
+            let plan = self::plan(name, 320);
+            let [streamed, one_by_one] =
+                [true, false].map(|s| traffic(&plan, &chains(&plan, FLOATS, 1, s), FLOATS));
+            assert!(streamed * 3 < one_by_one, "{name}: {streamed} of {one_by_one}");
+            one_by_one
+        });
+        assert!(sixth < whole);
     }
 
     #[test]

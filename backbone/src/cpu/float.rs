@@ -74,6 +74,10 @@ impl Kernels for Float {
         self.outputs.get(index).and_then(|range| values.get(range.clone())).unwrap_or(&[])
     }
 
+    fn memory(&self) -> usize {
+        self.memory.bytes() + self.windows.iter().map(Buffer::bytes).sum::<usize>()
+    }
+
     fn describe(&self) -> String {
         self.instructions.to_string()
     }

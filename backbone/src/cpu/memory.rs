@@ -44,6 +44,11 @@ impl Buffer {
         buffer
     }
 
+    /// Bytes of it.
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.len() * size_of::<Line>()
+    }
+
     pub(super) fn as_ptr(&self) -> *mut f32 {
         self.lines.as_ptr().cast()
     }

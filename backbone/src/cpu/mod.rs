@@ -69,6 +69,16 @@ enum Weights {
     Integers(Arc<int8::Prepared>),
 }
 
+impl Weights {
+    /// What maps consist of.
+    fn values(&self, input: Shape) -> Values {
+        match self {
+            Self::Floats(_) => Values { bytes: size_of::<f32>(), own: stem::window_len(input) },
+            Self::Integers(_) => Values { bytes: 1, own: 0 },
+        }
+    }
+}
+
 /// The kernels of one kind of numbers, with the memory they work in.
 trait Kernels: Send + Sync {
     /// Computes a piece of a chain on a thread: some rows of its last step, and all that has to be computed for
@@ -78,6 +88,9 @@ trait Kernels: Send + Sync {
 
     /// The values of an output.
     fn output(&self, index: usize) -> &[f32];
+
+    /// Bytes of the maps and the windows.
+    fn memory(&self) -> usize;
 
     /// What it computes with, for people: `AVX2`.
     fn describe(&self) -> String;
@@ -94,6 +107,19 @@ pub struct ChainTime {
     pub output: Shape,
     /// From its beginning to that of the next.
     pub time: Duration,
+}
+
+/// What an engine needs beside time, see [`CpuEngine::footprint`]. All in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights, as the kernels read them.
+    pub weights: usize,
+    /// Maps, and the windows of each thread.
+    pub maps: usize,
+    /// What a run reads from whole maps and writes to them: what streaming leaves of `traffic_by_layer`.
+    pub traffic: usize,
+    /// The same if each layer ran by itself.
+    pub traffic_by_layer: usize,
 }
 
 impl CpuEngine {
@@ -133,10 +159,7 @@ impl CpuEngine {
 
     fn assemble(plan: Arc<Plan>, weights: Weights, options: CpuOptions) -> Result<Self, Error> {
         let pool = Pool::new(options.threads).map_err(Error::Thread)?;
-        let values = match &weights {
-            Weights::Floats(_) => Values { bytes: size_of::<f32>(), own: stem::window_len(plan.input()) },
-            Weights::Integers(_) => Values { bytes: 1, own: 0 },
-        };
+        let values = weights.values(plan.input());
         let chains = chains::chains(&plan, values, pool.threads(), options.streamed);
         let layout: Layout = chains::layout(&plan, &chains, values);
         let kernels: Box<dyn Kernels> = match &weights {
@@ -161,6 +184,23 @@ impl CpuEngine {
     #[must_use]
     pub fn instructions(&self) -> InstructionSet {
         self.options.instructions
+    }
+
+    /// The memory that it takes, and what it moves through memory in a run.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let weights = match &self.weights {
+            Weights::Floats(steps) => steps.iter().map(packing::Prepared::bytes).sum(),
+            Weights::Integers(steps) => steps.bytes(),
+        };
+        let values = self.weights.values(self.plan.input());
+        let one_by_one = chains::chains(&self.plan, values, self.threads(), false);
+        Footprint {
+            weights,
+            maps: self.kernels.memory(),
+            traffic: chains::traffic(&self.plan, &self.schedule.chains, values),
+            traffic_by_layer: chains::traffic(&self.plan, &one_by_one, values),
+        }
     }
 
     /// Runs the network as [`Engine::run`] does, and tells what each chain of steps took.

@@ -54,6 +54,13 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// Bytes of its weights.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())
+    }
+}
+
 /// First channel and width of each panel: of `widest` vectors at most, as even as can be.
 pub(super) fn panels(
     channels: usize,

@@ -84,11 +84,10 @@ impl ModelInfo {
             None => 1.0 / identity.trim().parse::<f64>().unwrap_or(0.0),
         };
         let architecture = text("architecture")?;
-        let backbone = Backbone::all().find(|b| {
-            b.family().name == architecture
-                && width.trim().parse() == Ok(b.width())
-                && (f64::from(b.identity_divisor()) - divisor).abs() < 0.05
-        });
+        let divisor = Some(divisor.round()).filter(|rounded| (rounded - divisor).abs() < 0.05);
+        let backbone = divisor
+            .zip(width.trim().parse().ok())
+            .and_then(|(divisor, width)| Backbone::new(architecture, width, divisor as u32));
         let backbone = backbone.ok_or_else(|| {
             format!("there is no {architecture} of width {width} with identity multiplier {identity}")
         })?;

@@ -71,6 +71,16 @@ impl Prepared {
         debug_assert_eq!(steps.len(), plan.steps.len(), "the check lets through what has all its scales");
         Self { set, steps }
     }
+
+    /// Bytes of the weights.
+    pub(super) fn bytes(&self) -> usize {
+        let each = self.steps.iter().map(|step| match step {
+            Kernel::Stem(stem, _) => stem.bytes(),
+            Kernel::Mean(..) => 0,
+            Kernel::Conv(conv) => conv.bytes(),
+        });
+        each.sum()
+    }
 }
 
 /// A plan in integers.
@@ -86,7 +96,7 @@ pub(super) struct Int8 {
     outputs: Vec<Range<usize>>,
     floats: Buffer,
     /// The maps lie here; held for as long as their rows are.
-    _bytes: Buffer,
+    bytes: Buffer,
     /// Of each thread, the windows of a chain; and the stem's rows, in and out.
     windows: Vec<(Buffer, Buffer)>,
 }
@@ -123,7 +133,7 @@ impl Int8 {
             border: plan.border.clone(),
             outputs: layout.outputs,
             floats,
-            _bytes: bytes,
+            bytes,
             windows: (0..threads)
                 .map(|_| (Buffer::of_len(layout.thread_len), Buffer::new(stem_len)))
                 .collect(),
@@ -143,6 +153,11 @@ impl Kernels for Int8 {
         // SAFETY: the memory is written during a run alone, for which the engine is borrowed mutably.
         let values = unsafe { self.floats.as_slice() };
         self.outputs.get(index).and_then(|range| values.get(range.clone())).unwrap_or(&[])
+    }
+
+    fn memory(&self) -> usize {
+        let windows = self.windows.iter().map(|(window, stem)| window.bytes() + stem.bytes());
+        self.bytes.bytes() + self.floats.bytes() + windows.sum::<usize>()
     }
 
     fn describe(&self) -> String {

@@ -63,6 +63,13 @@ impl Conv {
         })
     }
 
+    /// Bytes of its weights and of what goes with them.
+    pub(super) fn bytes(&self) -> usize {
+        let by_channel = self.factor.len() + self.offset.len() + self.shared.len();
+        let floats = by_channel * size_of::<f32>();
+        self.weights.bytes() + size_of_val(self.bias.as_slice()) + floats + self.padding.len()
+    }
+
     /// The packed weights.
     pub(super) fn weights(&self) -> *const i8 {
         self.weights.as_ptr().cast_const().cast()

@@ -11,6 +11,7 @@ mod bench;
 #[cfg(feature = "camera")]
 mod cameras;
 mod classify;
+mod compare;
 mod detect;
 #[cfg(feature = "export")]
 mod export;
@@ -57,6 +58,8 @@ enum Command {
     Models(list::ListArgs),
     /// Measure this machine: time a frame by stage
     Bench(bench::BenchArgs),
+    /// Compare the backbones on this machine: cost, time and accuracy
+    Compare(compare::CompareArgs),
     /// Tell what pictures are of, with an ImageNet classifier
     Classify(classify::ClassifyArgs),
     /// List the cameras and what they offer
@@ -131,6 +134,7 @@ fn main() -> ExitCode {
         Some(Command::Models(args)) => list::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Classify(args)) => classify::run(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Quantize(args)) => quantize::run(&args),
         #[cfg(feature = "camera")]
         Some(Command::Cameras(args)) => cameras::run(&args),
