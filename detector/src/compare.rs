@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandglass_backbone::{Backbone, CpuEngine, Engine, Footprint, Plan, Published};
+use sandglass_backbone::{Backbone, CpuEngine, Engine, Footprint, Plan};
 
 use crate::error::Error;
 use crate::heads::{INPUT_SIZE, ssdlite};
@@ -20,12 +20,10 @@ pub struct Comparison {
 pub struct Entry {
     /// Which backbone.
     pub backbone: Backbone,
-    /// Parameters, multiply-adds, and the mAP where weights come with the program.
+    /// Parameters, multiply-adds, the mAP where weights come with the program, and what was published.
     pub model: Model,
     /// Memory, and what moves through it.
     pub footprint: Footprint,
-    /// What the backbone's authors published of it.
-    pub published: Option<Published>,
     times: Vec<Duration>,
     engine: CpuEngine,
 }
@@ -66,7 +64,6 @@ impl Comparison {
         self.entries.push(Entry {
             model: models::model(backbone),
             footprint: engine.footprint(),
-            published: backbone.published(),
             backbone: backbone.clone(),
             times: Vec::new(),
             engine,
@@ -128,8 +125,8 @@ mod tests {
         let [whole, sixth, classic] = comparison.entries() else { panic!("three were added") };
         assert!(!whole.median().is_zero());
         assert_eq!((whole.model.parameters, whole.model.map), (sixth.model.parameters, None));
-        assert_eq!(whole.published.map(|p| p.top1), Some(64.7));
-        assert!(classic.published.is_none() && classic.model.multiply_adds < whole.model.multiply_adds);
+        assert_eq!(whole.model.published.map(|p| p.top1), Some(64.7));
+        assert!(classic.model.published.is_none() && classic.model.multiply_adds < whole.model.multiply_adds);
         for entry in comparison.entries() {
             let Footprint { weights, maps, traffic, traffic_by_layer } = entry.footprint;
             assert!(weights > entry.model.parameters * 3 && maps > INPUT_BYTES && traffic < traffic_by_layer);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandglass_backbone::{Backbone, ModelInfo, Normalisation, Weights};
+use sandglass_backbone::{Backbone, ModelInfo, Normalisation, Published, Weights};
 
 use crate::error::Error;
 use crate::heads::{INPUT_SIZE, ssdlite};
@@ -81,6 +81,8 @@ pub struct Model {
     pub trained: bool,
     /// 11-point mAP on VOC2007 test, 0 to 1, where it was measured.
     pub map: Option<f64>,
+    /// What the backbone's authors published of it, in floating point.
+    pub published: Option<Published>,
 }
 
 /// Every detector that can be asked for by name. Of those of eight bits only what comes with the program.
@@ -111,6 +113,7 @@ pub fn model(backbone: &Backbone) -> Model {
         multiply_adds: network.multiply_adds(INPUT_SIZE, INPUT_SIZE).unwrap_or(0),
         trained: embedded.is_some(),
         map: embedded.map(|e| e.map),
+        published: backbone.published().filter(|_| !backbone.is_int8()),
         name,
     }
 }

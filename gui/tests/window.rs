@@ -358,6 +358,14 @@ fn speed_is_shown_and_all_backbones_are_measured() {
     window.run();
     window.get_by_label("12.5 ms");
     window.get_by_label("Copy");
+    // One alone is not drawn.
+    assert!(window.query_by_label("ImageNet top-1, as published, against ms").is_none());
+    link.event(Event::Measured { backbone: "alpha".into(), millis: Ok(25.0) });
+    window.run();
+    window.get_by_label("ImageNet top-1, as published, against ms");
+    window.get_by_label("ImageNet top-1, as published, against M multiply-adds");
+    window.get_by_label("Multiply-adds");
+    assert!(window.query_by_label("mAP on VOC2007 test, against ms").is_none());
     click(&mut window, "Stop");
     assert_eq!(link.taken(), [Order::Benchmark(None)]);
 }

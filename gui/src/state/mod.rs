@@ -29,6 +29,8 @@ use crate::status::Severity;
 pub struct ModelInfo {
     /// Its name.
     pub name: String,
+    /// Its family, such as `MobileNeXt`.
+    pub family: &'static str,
     /// Parameters of the detector.
     pub parameters: usize,
     /// Multiply-adds for one picture.
@@ -37,6 +39,8 @@ pub struct ModelInfo {
     pub trained: bool,
     /// Mean average precision of those weights, 0 to 1, where it was measured.
     pub map: Option<f64>,
+    /// Top-1 accuracy of the classifier on ImageNet, in percent, where the authors published it.
+    pub top1: Option<f32>,
 }
 
 /// A detector at work.

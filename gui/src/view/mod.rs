@@ -1,6 +1,7 @@
 //! What the window shows: one file a part. Parts read the state and say what the user did; they change
 //! nothing themselves.
 
+mod accuracy;
 mod boxes;
 mod classes;
 mod detect;

@@ -2,7 +2,7 @@
 
 use egui::{CornerRadius, Grid, RichText, Sense, Ui};
 
-use super::{button, detect, gap, line, millis, plot, title};
+use super::{accuracy, button, detect, gap, line, millis, plot, title};
 use crate::command::Command;
 use crate::state::{Action, Playback, Recording, State};
 use crate::stats::STAGES;
@@ -115,17 +115,25 @@ fn benchmark(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         ui.small("Times one 1280 × 720 picture, median of 15. Detection rests meanwhile.");
         return;
     };
-    Grid::new("benchmark").num_columns(3).striped(true).spacing([12.0, 4.0]).show(ui, |ui| {
+    let model = |name: &str| state.models.iter().find(|model| model.name == name);
+    let times = benchmark.lines.iter().filter_map(|(name, time)| Some((model(name)?, *time.as_ref().ok()?)));
+    accuracy::show(ui, &times.collect::<Vec<_>>());
+    Grid::new("benchmark").num_columns(4).striped(true).spacing([10.0, 4.0]).show(ui, |ui| {
+        for heading in ["Backbone", "Time", "Multiply-adds", "mAP"] {
+            ui.small(heading);
+        }
+        ui.end_row();
         for (name, time) in &benchmark.lines {
             ui.label(name);
             match time {
                 Ok(time) => {
-                    ui.monospace(millis(*time));
-                    ui.monospace(format!("{:.1}/s", 1000.0 / time.max(0.001)));
+                    ui.monospace(millis(*time)).on_hover_text(format!("{:.1}/s", 1000.0 / time.max(0.001)))
                 }
-                Err(reason) => {
-                    ui.label("failed").on_hover_text(reason);
-                }
+                Err(reason) => ui.label("failed").on_hover_text(reason),
+            };
+            if let Some(model) = model(name) {
+                ui.monospace(format!("{:.0} M", model.multiply_adds as f64 / 1e6));
+                ui.monospace(model.map.map_or_else(|| "–".to_owned(), |map| format!("{:.1}", map * 100.0)));
             }
             ui.end_row();
         }
@@ -135,13 +143,15 @@ fn benchmark(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 /// The measurements, columns apart by tabs: for spreadsheets and messages alike.
 fn as_text(state: &State, lines: &[(String, Result<f32, String>)]) -> String {
     let engine = state.active.as_ref().map_or("", |active| &active.engine);
-    let mut text = format!("backbone\tmilliseconds\tmultiply-adds\tmAP\t# {engine}\n");
+    let mut text = format!("backbone\tmilliseconds\tmultiply-adds\tmAP\ttop-1\t# {engine}\n");
     for (name, time) in lines {
         let model = state.models.iter().find(|model| model.name == *name);
         let adds = model.map(|model| model.multiply_adds.to_string()).unwrap_or_default();
         let map = model.and_then(|model| model.map).map(|map| format!("{:.1}", map * 100.0));
         let time = time.as_ref().map_or_else(|_| "failed".to_owned(), |time| format!("{time:.2}"));
-        text.push_str(&format!("{name}\t{time}\t{adds}\t{}\n", map.unwrap_or_default()));
+        let top1 = model.and_then(|model| model.top1).map(|top1| top1.to_string());
+        let (map, top1) = (map.unwrap_or_default(), top1.unwrap_or_default());
+        text.push_str(&format!("{name}\t{time}\t{adds}\t{map}\t{top1}\n"));
     }
     text
 }

@@ -25,6 +25,8 @@ pub(crate) fn models() -> Vec<ModelInfo> {
         multiply_adds: 700_000_000,
         trained,
         map: trained.then_some(0.681),
+        family: "Letters",
+        top1: Some(72.0),
     };
     vec![model("alpha", true), model("beta", false), model("gamma", false)]
 }

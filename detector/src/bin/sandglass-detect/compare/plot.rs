@@ -3,11 +3,12 @@
 use anyhow::{Result, anyhow, bail};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use sandglass_detector::backbone::FAMILIES;
 use sandglass_detector::compare::Entry;
 
 use crate::output::milliseconds;
 
-/// Apart for the colour-blind, too (after Okabe and Ito); by family, in the order in which they come.
+/// Apart for the colour-blind, too (after Okabe and Ito); by family, in the order of [`FAMILIES`].
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -24,9 +25,7 @@ type Figure = fn(&Entry) -> Option<f64>;
 /// What is drawn upwards: a heading and a figure in percent.
 const ACCURACIES: [(&str, Figure); 2] = [
     ("mAP on VOC2007 test (11-point)", |e| e.model.map.map(|map| map * 100.0)),
-    ("ImageNet top-1, as published", |e| {
-        e.published.filter(|_| !e.backbone.is_int8()).map(|p| f64::from(p.top1))
-    }),
+    ("ImageNet top-1, as published", |e| e.model.published.map(|p| f64::from(p.top1))),
 ];
 
 /// What is drawn to the right.
@@ -93,6 +92,7 @@ fn draw(
     let low = points().fold(100.0_f64, |low, (_, y)| low.min(y));
     let high = points().fold(0.0_f64, |high, (_, y)| high.max(y));
     let room = ((high - low) * 0.15).max(1.0);
+    let decimals = usize::from(high - low < 10.0);
     let mut chart = ChartBuilder::on(panel)
         .margin(12)
         .x_label_area_size(38)
@@ -103,7 +103,7 @@ fn draw(
         .configure_mesh()
         .x_desc(*cost)
         .y_desc(*accuracy)
-        .y_label_formatter(&|value| format!("{value:.0}"))
+        .y_label_formatter(&|value| format!("{value:.decimals$}"))
         .x_label_formatter(&|value| format!("{value:.0}"))
         .light_line_style(TRANSPARENT)
         .bold_line_style(GREY)
@@ -111,7 +111,9 @@ fn draw(
         .label_style(("sans-serif", 12))
         .draw()
         .map_err(wrong)?;
-    for ((title, points), colour) in families.iter().zip(COLOURS.into_iter().cycle()) {
+    for (title, points) in &families {
+        let number = FAMILIES.iter().position(|family| family.title == *title).unwrap_or(0);
+        let colour = COLOURS[number % COLOURS.len()];
         // A line along the widths; smaller identity tensors and eight bits stand beside it.
         let on_line = |point: &&Point| point.float && !point.label.contains("id");
         let line = points.iter().filter(on_line).map(|point| point.at);

@@ -20,9 +20,7 @@ const COLUMNS: [Column; 8] = [
     ("memory", |e| megabytes(e.footprint.weights + e.footprint.maps)),
     ("median", |e| format!("{:.2} ms", milliseconds(e.median()))),
     ("mAP", |e| e.model.map.map_or_else(none, |map| format!("{:.1}", map * 100.0))),
-    ("top-1", |e| {
-        e.published.filter(|_| !e.backbone.is_int8()).map_or_else(none, |p| format!("{:.1}", p.top1))
-    }),
+    ("top-1", |e| e.model.published.map_or_else(none, |p| format!("{:.1}", p.top1))),
 ];
 
 fn none() -> String {
@@ -101,7 +99,7 @@ fn identity(entries: &[Entry]) -> Vec<Vec<String>> {
         };
         let whole = entries.iter().filter(same).find(|other| other.backbone.identity_divisor() == 1);
         let Some(whole) = whole.filter(|_| entries.iter().filter(same).count() > 1) else { continue };
-        let pixel = |of: &Entry| of.published.and_then(|p| p.pixel4).map(f64::from);
+        let pixel = |of: &Entry| of.model.published.and_then(|p| p.pixel4).map(f64::from);
         let share = |part: f64, of: f64| format!("{:.0} %", 100.0 * part / of);
         rows.push(vec![
             entry.model.name.clone(),
@@ -136,7 +134,7 @@ pub(super) fn csv(comparison: &Comparison) -> Result<Vec<u8>> {
     ])?;
     for entry in comparison.entries() {
         let (model, footprint) = (&entry.model, &entry.footprint);
-        let published = entry.published.filter(|_| !entry.backbone.is_int8());
+        let published = model.published;
         let or_nothing = |value: Option<String>| value.unwrap_or_default();
         table.write_record([
             model.name.clone(),
