@@ -1,7 +1,7 @@
 //! Accuracy against time and against multiply-adds, of the backbones that were measured.
 
-use egui::{Color32, Ui};
-use egui_plot::{Corner, Legend, Line, Plot, PlotPoints, Points};
+use egui::{Color32, Sense, Ui};
+use egui_plot::{Line, Plot, PlotPoints, Points};
 
 use super::plot::COLOURS;
 use crate::state::ModelInfo;
@@ -22,9 +22,18 @@ const ACCURACIES: [(&str, Accuracy); 2] = [
 
 /// A plot for each accuracy that is known of at least two, first against time, then against multiply-adds.
 pub(super) fn show(ui: &mut Ui, measured: &[Measured<'_>]) {
+    let known = |accuracy: Accuracy| measured.iter().filter(|(model, _)| accuracy(model).is_some()).count();
+    if ACCURACIES.iter().any(|(_, accuracy)| known(*accuracy) > 1) {
+        ui.horizontal_wrapped(|ui| {
+            for family in families(measured) {
+                let (swatch, _) = ui.allocate_exact_size(egui::vec2(9.0, 9.0), Sense::hover());
+                ui.painter().circle_filled(swatch.center(), 4.0, colour(measured, family));
+                ui.small(family);
+            }
+        });
+    }
     for (title, accuracy) in ACCURACIES {
-        let known = measured.iter().filter(|(model, _)| accuracy(model).is_some()).count();
-        if known > 1 {
+        if known(accuracy) > 1 {
             plot(ui, title, "ms", measured, accuracy, |(_, time)| f64::from(time));
             plot(ui, title, "M multiply-adds", measured, accuracy, |(model, _)| {
                 model.multiply_adds as f64 / 1e6
@@ -59,10 +68,12 @@ fn plot(
         .allow_boxed_zoom(false)
         .allow_double_click_reset(false)
         .include_x(0.0)
-        .legend(Legend::default().position(Corner::RightBottom))
+        // No point lies on the edge.
+        .set_margin_fraction(egui::vec2(0.06, 0.12))
         .y_axis_formatter(|mark, _| format!("{:.0} %", mark.value));
     plot.show(ui, |plot| {
-        for ((family, points), colour) in families.iter().zip(colours()) {
+        for (family, points) in &families {
+            let colour = colour(measured, family);
             // A line along the widths; what differs in something else stands beside it.
             let plain = |name: &str| !name.contains("-id") && !name.ends_with("-int8");
             let line: Vec<[f64; 2]> = points.iter().filter(|p| plain(p.1)).map(|p| p.0).collect();
@@ -73,7 +84,19 @@ fn plot(
     });
 }
 
-/// A colour to the family; the first of [`COLOURS`] is for what matters least.
-fn colours() -> impl Iterator<Item = Color32> {
-    COLOURS.into_iter().cycle().skip(1)
+/// The families in the order in which they come.
+fn families<'a>(measured: &[Measured<'a>]) -> Vec<&'a str> {
+    let mut families = Vec::new();
+    for (model, _) in measured {
+        if !families.contains(&model.family) {
+            families.push(model.family);
+        }
+    }
+    families
+}
+
+/// A colour to the family, the same in every plot; the first of [`COLOURS`] is for what matters least.
+fn colour(measured: &[Measured<'_>], family: &str) -> Color32 {
+    let number = families(measured).iter().position(|other| *other == family).unwrap_or(0);
+    COLOURS[(number + 1) % COLOURS.len()]
 }
