@@ -220,6 +220,8 @@ fn networks() {
         ("mobilenet-v2-0.35", (65, 40), ROOMY),
         ("mobilenet-v2-0.5", (40, 33), WIDE),
         ("mobilenet-v1-0.25", (49, 64), ROOMY),
+        ("classic-0.35", (48, 33), ROOMY),
+        ("classic-0.35-id2", (33, 40), WIDE),
     ] {
         let network = name.parse::<Backbone>().unwrap().classifier(10);
         let plan = Plan::new(&network, &Weights::untrained(&network), size.0, size.1).unwrap();

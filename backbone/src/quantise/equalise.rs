@@ -148,7 +148,13 @@ mod tests {
 
     #[test]
     fn maps_change_and_what_comes_out_does_not() {
-        for name in ["mobilenet-v2-0.35", "mobilenext-0.35-id2", "mobilenext-0.35", "mobilenet-v1-0.25"] {
+        for name in [
+            "mobilenet-v2-0.35",
+            "mobilenext-0.35-id2",
+            "mobilenext-0.35",
+            "mobilenet-v1-0.25",
+            "classic-0.35-id2",
+        ] {
             let network = name.parse::<Backbone>().unwrap().classifier(10);
             let mut plan = Plan::new(&network, &Weights::untrained(&network), 64, 64).unwrap();
             let input: Vec<f32> =
