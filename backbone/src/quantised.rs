@@ -19,7 +19,7 @@
 //! ([`crate::quantise`]), [`Integers::check`] refuses what does not: no sum is ever held wrongly, whatever the
 //! picture, and all instruction sets give the same bits.
 
-use crate::plan::StepKind;
+use crate::plan::{Plan, StepKind};
 
 /// The most that weights of one sign in a pair may sum to.
 pub const MOST_PAIR: i32 = 128;
@@ -57,6 +57,11 @@ impl Scale {
     #[must_use]
     pub fn byte(self, value: f32) -> u8 {
         (value / self.step + f32::from(self.zero_point)).round_ties_even().clamp(0.0, 255.0) as u8
+    }
+
+    /// The factor and the offset that make a byte of a value, before it is rounded.
+    pub(crate) fn of_values(self) -> (f32, f32) {
+        (1.0 / self.step, f32::from(self.zero_point))
     }
 
     /// Whether it can be computed with.
@@ -147,6 +152,71 @@ pub struct Quantisation {
     pub maps: Vec<Option<Scale>>,
     /// Of each step; none for those computed in float: the first, and means.
     pub steps: Vec<Option<Integers>>,
+}
+
+/// A step's integers with the scales of the maps around it: what engines make of them.
+pub(crate) struct Rescaled<'a> {
+    pub(crate) integers: &'a Integers,
+    pub(crate) input: Scale,
+    output: Option<Scale>,
+    /// The shortcut's scale, and how many channels it adds.
+    shortcut: Option<(Scale, usize)>,
+}
+
+/// What goes with one output channel: `sum + bias` is multiplied, then `offset` and the shortcut's byte × `shared` are
+/// added, which is the next map's byte before it is rounded, or an output's value. The bias is without what the input's
+/// zero point adds, so that bytes are taken as they are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ChannelScale {
+    pub(crate) bias: i32,
+    pub(crate) factor: f32,
+    pub(crate) offset: f32,
+    pub(crate) shared: f32,
+}
+
+impl<'a> Rescaled<'a> {
+    /// Of a plan that was checked; none where the step is computed in float.
+    pub(crate) fn new(plan: &Plan, quantisation: &'a Quantisation, index: usize) -> Option<Self> {
+        let step = plan.steps.get(index)?;
+        let map = |map: usize| quantisation.maps.get(map).copied().flatten();
+        Some(Self {
+            integers: quantisation.steps.get(index)?.as_ref()?,
+            input: map(step.input.0)?,
+            output: map(step.output.0),
+            shortcut: step.shortcut.and_then(|shortcut| Some((map(shortcut.map.0)?, shortcut.channels))),
+        })
+    }
+
+    pub(crate) fn channel(&self, o: usize) -> ChannelScale {
+        let Self { integers, input, output, shortcut } = self;
+        let channels = integers.steps.len();
+        let weights: i64 = integers.weights.iter().skip(o).step_by(channels).map(|w| i64::from(*w)).sum();
+        // The plan's check has made sure of the range.
+        let bias = i64::from(integers.bias[o]) - i64::from(input.zero_point) * weights;
+        let factor = f64::from(input.step) * f64::from(integers.steps[o]);
+        let Some(output) = output else {
+            return ChannelScale { bias: bias as i32, factor: factor as f32, offset: 0.0, shared: 0.0 };
+        };
+        let unit = f64::from(output.step);
+        let shared = shortcut.filter(|(_, shared)| o < *shared).map(|(scale, _)| scale);
+        let (share, zero) = shared.map_or((0.0, 0.0), |scale| {
+            let share = f64::from(scale.step) / unit;
+            (share, share * f64::from(scale.zero_point))
+        });
+        ChannelScale {
+            bias: bias as i32,
+            factor: (factor / unit) as f32,
+            offset: (f64::from(output.zero_point) - zero) as f32,
+            shared: share as f32,
+        }
+    }
+}
+
+/// The factor and the offset that make the mean's byte, before it is rounded, of the sum of so many bytes.
+pub(crate) fn mean_scale(from: Scale, to: Scale, pixels: usize) -> [f32; 2] {
+    let unit = f64::from(from.step) / f64::from(to.step);
+    let offset = f64::from(to.zero_point) - unit * f64::from(from.zero_point);
+    [(unit / pixels as f64) as f32, offset as f32]
 }
 
 #[cfg(test)]

@@ -18,8 +18,12 @@ use sandglass_backbone::{Backbone, CpuEngine, Engine, Normalisation, Weights};
 
 #[path = "common/made.rs"]
 mod made;
+#[path = "common/made_int8.rs"]
+mod made_int8;
+#[path = "common/plain_int8.rs"]
+mod plain_int8;
 
-use made::{CHANNELS, Made, SIZES, difference, plain};
+use made::{CHANNELS, Made, Noise, SIZES, difference, plain};
 
 /// Room for every fused kernel, and few multiprocessors, so that even one picture fills them.
 const ROOMY: Limits = Limits { shared: 227 * 1024, multiprocessors: 2 };
@@ -31,9 +35,11 @@ fn emulator(precision: Precision) -> Option<&'static Emulator> {
         LazyLock::new(|| Emulator::new(&KERNELS, Precision::F16));
     static F32: LazyLock<Result<Emulator, String>> =
         LazyLock::new(|| Emulator::new(&KERNELS, Precision::F32));
+    static I8: LazyLock<Result<Emulator, String>> = LazyLock::new(|| Emulator::new(&KERNELS, Precision::I8));
     let emulator = match precision {
         Precision::F16 => &*F16,
         Precision::F32 => &*F32,
+        Precision::I8 => &*I8,
     };
     match emulator {
         Ok(emulator) => Some(emulator),
@@ -47,8 +53,8 @@ fn emulator(precision: Precision) -> Option<&'static Emulator> {
     }
 }
 
-/// Which kernels ran, in all tests of [`everything_is_executed`].
-static EXECUTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Which kernels ran, in all parts of [`every_kernel_is_executed`].
+static EXECUTED: Mutex<BTreeSet<(Precision, String)>> = Mutex::new(BTreeSet::new());
 
 fn values(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
@@ -59,8 +65,14 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 }
 
 /// Runs a schedule, and gives what each output has.
-fn run(emulator: &Emulator, schedule: &Schedule, input: &[u8], order: Order) -> Vec<Vec<f32>> {
-    let names = schedule.program.launches.iter().map(|launch| launch.kernel.clone().into_owned());
+fn run(
+    emulator: &Emulator,
+    precision: Precision,
+    schedule: &Schedule,
+    input: &[u8],
+    order: Order,
+) -> Vec<Vec<f32>> {
+    let names = schedule.program.launches.iter().map(|l| (precision, l.kernel.clone().into_owned()));
     EXECUTED.lock().unwrap().extend(names);
     let results = emulator.run(&schedule.program, &[(schedule.input, input)], &schedule.outputs, order);
     results
@@ -81,7 +93,7 @@ fn check(mut made: Made, both: bool, batch: usize, limits: Limits) {
         for fused in [true, false] {
             let options = ScheduleOptions { precision, batch, input: InputKind::Values, limits, fused };
             let schedule = Schedule::new(&made.plan, options).unwrap();
-            let got = run(emulator, &schedule, &input, Order::Forward);
+            let got = run(emulator, precision, &schedule, &input, Order::Forward);
             for (output, got) in made.plan.outputs.iter().zip(&got) {
                 let expected: Vec<f64> =
                     expected.iter().flat_map(|maps| &maps[output.maps[0].0]).copied().collect();
@@ -96,9 +108,36 @@ fn check(mut made: Made, both: bool, batch: usize, limits: Limits) {
             }
             if fused {
                 for order in [Order::Backward, Order::Shuffled] {
-                    assert_eq!(run(emulator, &schedule, &input, order), got, "{order:?}");
+                    assert_eq!(run(emulator, precision, &schedule, &input, order), got, "{order:?}");
                 }
             }
+        }
+    }
+    check_integers(made, batch, limits);
+}
+
+/// The same in bytes, of which every bit is as it has to be.
+fn check_integers(made: Made, batch: usize, limits: Limits) {
+    let Some(emulator) = emulator(Precision::I8) else { return };
+    let (plan, mut noise) = made_int8::quantised(made);
+    let pictures: Vec<Vec<f32>> = (0..batch).map(|_| noise.values(plan.input().len())).collect();
+    let expected: Vec<f32> = pictures.iter().flat_map(|picture| made_int8::last(&plan, picture)).collect();
+    let input = bytes(&pictures.concat());
+    for fused in [true, false] {
+        let options =
+            ScheduleOptions { precision: Precision::I8, batch, input: InputKind::Values, limits, fused };
+        let schedule = Schedule::new(&plan, options).unwrap();
+        for order in if fused { &Order::ALL[..] } else { &Order::ALL[..1] } {
+            let got = run(emulator, Precision::I8, &schedule, &input, *order).remove(0);
+            let differ = expected.iter().zip(&got).filter(|(a, b)| a != b).count();
+            let steps: Vec<_> = plan.steps.iter().map(|s| (s.kind, s.output_shape, s.shortcut)).collect();
+            assert!(
+                expected.len() == got.len() && differ == 0,
+                "{differ} of {}: {order:?} {options:?} {:?} {steps:?} {:#?}",
+                expected.len(),
+                plan.input(),
+                schedule.program.launches
+            );
         }
     }
 }
@@ -199,17 +238,23 @@ fn pixels_are_normalised() {
     let normalised: Vec<f32> = pixels.iter().enumerate().map(normal).collect();
     let expected = plain(&made.plan, &normalised).pop().unwrap();
     made.plan.take_pixels(&Normalisation::SSDLITE);
-    let Some(emulator) = emulator(Precision::F32) else { return };
-    let options = ScheduleOptions {
-        precision: Precision::F32,
-        batch: 1,
-        input: InputKind::Pixels,
-        limits: ROOMY,
-        fused: true,
-    };
-    let schedule = Schedule::new(&made.plan, options).unwrap();
-    let got = run(emulator, &schedule, &pixels, Order::Forward).remove(0);
-    assert!(difference(&expected, &got) < 1e-4);
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::F16, 1e-2)] {
+        let Some(got) = run_pixels(&made.plan, precision, &pixels) else { return };
+        assert!(difference(&expected, &got) < tolerance);
+    }
+    let (plan, _) = made_int8::quantised(made);
+    let mut cpu = CpuEngine::new(plan.clone(), 1).unwrap();
+    cpu.run_pixels(&pixels).unwrap();
+    let got = run_pixels(&plan, Precision::I8, &pixels).unwrap();
+    assert!(cpu.output(0).iter().any(|v| *v != 0.0));
+    assert_eq!(cpu.output(0), got);
+}
+
+fn run_pixels(plan: &Plan, precision: Precision, pixels: &[u8]) -> Option<Vec<f32>> {
+    let options =
+        ScheduleOptions { precision, batch: 1, input: InputKind::Pixels, limits: ROOMY, fused: true };
+    let schedule = Schedule::new(plan, options).unwrap();
+    Some(run(emulator(precision)?, precision, &schedule, pixels, Order::Forward).remove(0))
 }
 
 /// Whole networks agree with the CPU engine: every family, two pictures.
@@ -239,11 +284,30 @@ fn networks() {
             let options =
                 ScheduleOptions { precision, batch: 2, input: InputKind::Values, limits, fused: true };
             let schedule = Schedule::new(&plan, options).unwrap();
-            let got = run(emulator, &schedule, &bytes(&pictures), Order::Shuffled).remove(0);
+            let got = run(emulator, precision, &schedule, &bytes(&pictures), Order::Shuffled).remove(0);
             assert_eq!(got.len(), expected.len());
             let worst = expected.iter().zip(&got).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
             assert!(worst <= tolerance * range, "{name} {precision:?}: {worst} of {range}");
         }
+        let mut plan = plan;
+        made_int8::quantise(&mut plan, &mut Noise(7));
+        let mut engine = CpuEngine::new(plan.clone(), 1).unwrap();
+        let mut expected = Vec::new();
+        for picture in pictures.chunks_exact(plan.input().len()) {
+            engine.run(picture).unwrap();
+            expected.extend_from_slice(engine.output(0));
+        }
+        let Some(emulator) = emulator(Precision::I8) else { return };
+        let options = ScheduleOptions {
+            precision: Precision::I8,
+            batch: 2,
+            input: InputKind::Values,
+            limits,
+            fused: true,
+        };
+        let schedule = Schedule::new(&plan, options).unwrap();
+        let got = run(emulator, Precision::I8, &schedule, &bytes(&pictures), Order::Shuffled).remove(0);
+        assert!(got == expected && got[0] != got[1], "{name} in integers");
     }
 }
 
@@ -258,9 +322,12 @@ fn every_kernel_is_executed() {
     pixels_are_normalised();
     networks();
     let executed = EXECUTED.lock().unwrap();
-    if emulator(Precision::F16).is_some() {
-        for kernel in KERNELS.kernels {
-            assert!(executed.contains(*kernel), "{kernel} was never executed");
+    for precision in [Precision::F32, Precision::F16, Precision::I8] {
+        for kernel in KERNELS.names(precision).filter(|_| emulator(precision).is_some()) {
+            assert!(
+                executed.contains(&(precision, kernel.to_owned())),
+                "{precision:?} {kernel} was never executed"
+            );
         }
     }
 }
@@ -327,6 +394,7 @@ extern "C" __global__ void not_waited(float* to) {
         "not_aligned",
         "not_waited",
     ],
+    float_kernels: &[],
     archive: &[],
 };
 

@@ -3,78 +3,23 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use sandglass_backbone::network::{Activation, Shape};
-use sandglass_backbone::plan::{Map, Plan, Step, StepKind};
-use sandglass_backbone::quantised::{Integers, MOST_PAIR, Quantisation, Scale, pairs};
+use sandglass_backbone::plan::{Map, StepKind};
+use sandglass_backbone::quantised::{Quantisation, Scale};
 use sandglass_backbone::{CpuEngine, CpuOptions, Engine, Error, InstructionSet};
 
 #[path = "common/made.rs"]
 mod made;
+#[path = "common/made_int8.rs"]
+mod made_int8;
 #[path = "common/plain_int8.rs"]
-mod plain;
+mod plain_int8;
 
-use made::{CHANNELS, Made, Noise, SIZES};
-
-/// Random integers within the rules; bytes at both ends are met.
-fn quantised(mut made: Made) -> (Plan, Noise) {
-    made.add(StepKind::Pointwise, 11, Activation::Linear);
-    made.ask(false);
-    let (mut plan, mut noise) = (made.plan, made.noise);
-    let last = plan.maps.len() - 1;
-    let mut maps = vec![None; plan.maps.len()];
-    let mut steps = Vec::new();
-    for step in &plan.steps {
-        maps[step.output.0] = (step.output.0 != last).then(|| match step.activation {
-            Activation::Relu6 => Scale { step: 6.0 / 255.0, zero_point: 0 },
-            Activation::Linear => {
-                Scale { step: 0.02 + noise.below(20) as f32 * 1e-3, zero_point: noise.next() as u8 }
-            }
-        });
-        steps.push(match step.kind {
-            StepKind::Full { .. } | StepKind::GlobalMean => None,
-            StepKind::Depthwise { .. } | StepKind::Pointwise => Some(integers(step, &mut noise)),
-        });
-    }
-    plan.set_quantisation(Quantisation { maps, steps });
-    (plan, noise)
-}
-
-fn integers(step: &Step, noise: &mut Noise) -> Integers {
-    let (inputs, channels) = (step.input_shape.channels, step.output_shape.channels);
-    let taps = if step.kind == StepKind::Pointwise { inputs } else { 9 };
-    let mut weights: Vec<i8> = (0..taps * channels).map(|_| (noise.below(255) as i32 - 127) as i8).collect();
-    for (a, b) in pairs(step.kind, inputs) {
-        let Some(b) = b else { continue };
-        for o in 0..channels {
-            let (x, y) = (i32::from(weights[a * channels + o]), i32::from(weights[b * channels + o]));
-            if x.signum() == y.signum() && (x + y).abs() > MOST_PAIR {
-                weights[b * channels + o] = ((MOST_PAIR - x.abs()) * y.signum()) as i8;
-            }
-        }
-    }
-    // So that sums fill the bytes, and go beyond.
-    let spread = 0.3 / (taps as f32).sqrt();
-    let steps = (0..channels).map(|_| spread * (1.0 + noise.below(100) as f32 / 50.0) / 60.0).collect();
-    let bias = (0..channels).map(|_| noise.below(20_000) as i32 - 10_000).collect();
-    Integers { weights, steps, bias }
-}
-
-/// The last map, computed as the documentation says.
-fn plain(plan: &Plan, input: &[f32]) -> Vec<f32> {
-    let mut maps: Vec<Vec<u8>> = vec![Vec::new(); plan.maps.len()];
-    let mut last = Vec::new();
-    for (i, step) in plan.steps.iter().enumerate() {
-        match plain::step(plan, i, input, &maps) {
-            Ok(bytes) => maps[step.output.0] = bytes,
-            Err(floats) => last = floats,
-        }
-    }
-    last
-}
+use made::{CHANNELS, Made, SIZES};
 
 fn check(made: Made) {
-    let (plan, mut noise) = quantised(made);
+    let (plan, mut noise) = made_int8::quantised(made);
     let input = noise.values(plan.input().len());
-    let expected = plain(&plan, &input);
+    let expected = made_int8::last(&plan, &input);
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
         for (streamed, threads) in [(false, 1), (true, 1), (true, 3)] {
             let options = CpuOptions { threads, instructions, streamed };
@@ -153,7 +98,7 @@ fn nothing_saturates() {
     let mut made = Made::new(1, Shape::new(4, 4, 3), 1, 64);
     made.add(StepKind::Depthwise { stride: 1 }, 64, Activation::Linear);
     made.add(StepKind::Pointwise, 40, Activation::Linear);
-    let (mut plan, _) = quantised(made);
+    let (mut plan, _) = made_int8::quantised(made);
     let mut quantisation = plan.quantisation.take().unwrap();
     for (i, integers) in quantisation.steps.iter_mut().enumerate().filter_map(|(i, s)| Some((i, s.as_mut()?)))
     {
@@ -172,7 +117,7 @@ fn nothing_saturates() {
     plan.set_quantisation(quantisation);
     plan.check().unwrap();
     let input = vec![1e6; plan.input().len()];
-    let expected = plain(&plan, &input);
+    let expected = made_int8::last(&plan, &input);
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
         let options = CpuOptions { threads: 1, instructions, streamed: true };
         let mut engine = CpuEngine::with_options(plan.clone(), options).unwrap();
@@ -187,7 +132,7 @@ fn what_breaks_the_rules_is_refused() {
         let mut made = Made::new(3, Shape::new(6, 5, 3), 1, 8);
         made.add(StepKind::Depthwise { stride: 1 }, 8, Activation::Relu6);
         made.shortcut(Map(1), 4);
-        quantised(made).0
+        made_int8::quantised(made).0
     };
     assert!(CpuEngine::new(good(), 1).is_ok());
     let spoils: [fn(&mut Quantisation); 10] = [

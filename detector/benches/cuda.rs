@@ -3,7 +3,7 @@
 //!     cargo bench -p sandglass-detector --bench cuda -- plan     launches and bytes, without a GPU
 //!     … parity | small | leak | speed | profile NAME BATCH | weights NAME FILE
 //!
-//! `parity`: every network, both precisions, batches of 1, 2, 7 and 64, against the CPU engine, and the same detections
+//! `parity`: every network, 16 and 32 bits, and what ships in 8, batches of 1, 2, 7 and 64, against the CPU engine, and the same detections
 //! in the demo pictures. `small`: a few pictures, for compute-sanitizer. `leak`: memory after 2,000 frames and 50
 //! changes of the backbone. `speed`: a JSON object. `profile`: each launch by itself.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
@@ -21,6 +21,8 @@ use sandglass_detector::{Detector, Frame};
 use serde_json::json;
 
 const NETWORKS: [&str; 2] = ["mobilenext-1.0", "mobilenet-v2-1.0"];
+/// In eight bits, as they ship.
+const INTEGERS: [&str; 1] = ["mobilenet-v2-1.0-int8"];
 const CLASSES: usize = 21;
 const BATCHES: [usize; 4] = [1, 2, 7, 64];
 /// The largest differences over the range of the expected values.
@@ -44,12 +46,17 @@ fn main() -> ExitCode {
 }
 
 fn planned(name: &str) -> Plan {
-    let network = ssdlite(&name.parse::<Backbone>().unwrap(), CLASSES);
-    Plan::new(&network, &Weights::untrained(&network), INPUT_SIZE, INPUT_SIZE).unwrap()
+    let backbone = name.parse::<Backbone>().unwrap();
+    let network = ssdlite(&backbone, CLASSES);
+    let weights = match INTEGERS.contains(&name) {
+        true => sandglass_detector::models::weights(&backbone).unwrap().0,
+        false => Weights::untrained(&network),
+    };
+    Plan::new(&network, &weights, INPUT_SIZE, INPUT_SIZE).unwrap()
 }
 
 fn scheduled(plan: &Plan, batch: usize, limits: Limits) -> Schedule {
-    let (precision, input) = (Precision::F16, InputKind::Pixels);
+    let (precision, input) = (Precision::of(plan), InputKind::Pixels);
     Schedule::new(plan, ScheduleOptions { precision, batch, input, limits, fused: true }).unwrap()
 }
 
@@ -81,10 +88,10 @@ fn longest(program: &Program) -> usize {
 
 /// What the schedule comes to, without a device: how many launches, and how much they have to move.
 fn plan() -> bool {
-    for name in NETWORKS {
+    for name in NETWORKS.into_iter().chain(INTEGERS) {
         let plan = planned(name);
         let alone = ScheduleOptions {
-            precision: Precision::F16,
+            precision: Precision::of(&plan),
             batch: 1,
             input: InputKind::Pixels,
             limits: HOPPER,
@@ -163,9 +170,12 @@ fn parity() -> bool {
                     if !fused && batch > 2 {
                         continue;
                     }
-                    let mut engine =
-                        CudaEngine::new(&device, plan.clone(), CudaOptions { precision, batch, fused })
-                            .unwrap();
+                    let mut engine = CudaEngine::new(
+                        &device,
+                        plan.clone(),
+                        CudaOptions { precision: Some(precision), batch, fused },
+                    )
+                    .unwrap();
                     // Twice: the second run meets used memory.
                     engine.run(&input[..each * batch]).unwrap();
                     engine.run(&input[..each * batch]).unwrap();
@@ -184,7 +194,38 @@ fn parity() -> bool {
             }
         }
     }
-    fine & same_detections()
+    fine & integers(&device) & same_detections()
+}
+
+/// Networks of eight bits give to the bit what the CPU gives. The first layer is in float: were its sums rounded in another
+/// order, single bytes would differ, and are told.
+fn integers(device: &Device) -> bool {
+    let (mut fine, most) = (true, BATCHES[2]);
+    let input = pictures(most);
+    let each = input.len() / most;
+    for name in INTEGERS {
+        let plan = planned(name);
+        let mut cpu = CpuEngine::new(plan.clone(), 0).unwrap();
+        let mut expected = vec![Vec::new(); plan.outputs.len()];
+        for picture in input.chunks_exact(each) {
+            cpu.run(picture).unwrap();
+            expected.iter_mut().enumerate().for_each(|(i, all)| all.extend_from_slice(cpu.output(i)));
+        }
+        for (batch, fused) in [(1, true), (1, false), (2, true), (7, true), (7, false)] {
+            let options = CudaOptions { precision: Some(Precision::I8), batch, fused };
+            let mut engine = CudaEngine::new(device, plan.clone(), options).unwrap();
+            engine.run(&input[..each * batch]).unwrap();
+            for (index, all) in expected.iter().enumerate() {
+                let (all, got) = (&all[..all.len() / most * batch], engine.output(index));
+                let differ = all.iter().zip(got).filter(|(a, b)| a != b).count();
+                let good = differ == 0 && all.len() == got.len();
+                let verdict = if good { "ok" } else { "FAILED" };
+                println!("{name} batch {batch} fused {fused}: {differ} of {} differ {verdict}", all.len());
+                fine &= good;
+            }
+        }
+    }
+    fine
 }
 
 fn photos() -> Vec<(String, Frame)> {
@@ -246,7 +287,7 @@ fn small() -> bool {
         }
         for (precision, tolerance) in TOLERANCES {
             for fused in [true, false] {
-                let options = CudaOptions { precision, batch: 2, fused };
+                let options = CudaOptions { precision: Some(precision), batch: 2, fused };
                 let mut engine = CudaEngine::new(&device, plan.clone(), options).unwrap();
                 engine.run(&input).unwrap();
                 let worst = difference(&expected, engine.output(0));
@@ -258,6 +299,12 @@ fn small() -> bool {
     let gpu = Detector::builder().device(sandglass_detector::Device::Cuda(0)).backbone("mobilenext-0.35");
     let gpu = gpu.score_threshold(0.04).build().unwrap();
     println!("{} objects", gpu.detect(&photos()[0].1).unwrap().items.len());
+    for name in INTEGERS {
+        let gpu = Detector::builder().device(sandglass_detector::Device::Cuda(0)).backbone(name);
+        let found = gpu.build().unwrap().detect(&photos()[0].1).unwrap().items.len();
+        println!("{name}: {found} objects");
+        fine &= found > 0;
+    }
     fine
 }
 
@@ -314,7 +361,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 fn speed() -> bool {
     let device = Device::open(0).unwrap();
     let mut networks = serde_json::Map::new();
-    for name in NETWORKS {
+    for name in NETWORKS.into_iter().chain(INTEGERS) {
         let mut batches = serde_json::Map::new();
         for batch in [1, 8, 64, 256] {
             let options = CudaOptions { batch, ..CudaOptions::default() };
@@ -353,7 +400,8 @@ fn speed() -> bool {
 /// Each launch by itself, repeated on the same memory: where the time goes.
 fn profile(name: &str, batch: usize) -> bool {
     let device = Device::open(0).unwrap();
-    let program = scheduled(&planned(name), batch, device.limits()).program;
+    let plan = planned(name);
+    let program = scheduled(&plan, batch, device.limits()).program;
     let mut all = 0.0;
     for launch in &program.launches {
         let mut alone = program.clone();
@@ -362,7 +410,7 @@ fn profile(name: &str, batch: usize) -> bool {
         for buffer in alone.buffers.iter_mut().filter(|buffer| buffer.contents == Contents::Scratch) {
             buffer.contents = Contents::Zeros;
         }
-        let sources = [(KERNELS, Precision::F16)];
+        let sources = [(KERNELS, Precision::of(&plan))];
         let mut runner = Runner::new(&device, &alone, &sources, &[], &[]).unwrap();
         runner.time(20).unwrap();
         let time = median((0..7).map(|_| runner.time(50).unwrap()).collect());

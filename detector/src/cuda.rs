@@ -21,6 +21,7 @@ pub(crate) const DETECT: Source = Source {
     name: "detect",
     files: &[("common.cuh", COMMON), ("detect.cu", include_str!("cuda/detect.cu"))],
     kernels: &["candidates", "suppress", "collect"],
+    float_kernels: &[],
     archive: include_bytes!("cuda/detect.zip"),
 };
 
@@ -157,6 +158,7 @@ fn found(results: &[f32], picture: usize, most: usize) -> impl Iterator<Item = S
 pub(crate) struct CudaDetector {
     device: Device,
     plan: Arc<Plan>,
+    precision: Precision,
     classes: usize,
     /// Detections of a picture that travel back, at most.
     most: usize,
@@ -172,15 +174,15 @@ impl CudaDetector {
         classes: usize,
         settings: &Settings,
     ) -> Result<Self, Error> {
-        let plan = Arc::new(plan);
-        let mut own = Self { device, plan, classes, most: 0, runners: [None, None] };
+        let (precision, plan) = (Precision::of(&plan), Arc::new(plan));
+        let mut own = Self { device, plan, precision, classes, most: 0, runners: [None, None] };
         own.runner(1, settings)?;
         Ok(own)
     }
 
     /// For people: `NVIDIA H200, 16 bits`.
     pub(crate) fn describe(&self) -> String {
-        format!("{}, {} bits", self.device.name(), Precision::F16.bytes() * 8)
+        format!("{}, {} bits", self.device.name(), self.precision.bytes() * 8)
     }
 
     fn runner(&mut self, batch: usize, settings: &Settings) -> Result<&mut Runner, Error> {
@@ -195,7 +197,7 @@ impl CudaDetector {
             Some(runner) => Ok(runner),
             None => {
                 let options = ScheduleOptions {
-                    precision: Precision::F16,
+                    precision: self.precision,
                     batch,
                     input: InputKind::Pixels,
                     limits: self.device.limits(),
@@ -207,7 +209,7 @@ impl CudaDetector {
                     return Err(Error::Device("the network has no boxes".into()));
                 };
                 let tail = tail(&mut program, (logits, deltas), batch, self.classes, self.most);
-                let sources = [(KERNELS, Precision::F16), (DETECT, Precision::F32)];
+                let sources = [(KERNELS, self.precision), (DETECT, Precision::F32)];
                 let (inputs, results) = ([input, tail.settings], [tail.results]);
                 Ok(slot.insert(Runner::new(&self.device, &program, &sources, &inputs, &results)?))
             }
@@ -308,6 +310,35 @@ mod tests {
                 // What is no number is as far off as can be.
                 let worst = worst.fold(0.0, |w: f32, d| if d.is_nan() { f32::MAX } else { w.max(d) });
                 assert!(worst <= 2e-2 * (high - low), "{name}: {worst}");
+            }
+        }
+    }
+
+    /// The weights of eight bits that ship: their heads are to the bit what the CPU makes of the same pixels.
+    #[test]
+    fn shipped_integers_give_what_the_cpu_gives() {
+        let Some(emulator) = emulator(&KERNELS, Precision::I8) else { return };
+        let backbone = "mobilenet-v2-1.0-int8".parse().unwrap();
+        let (weights, info) = crate::models::weights(&backbone).unwrap();
+        let mut plan = Plan::new(&ssdlite(&backbone, info.classes.len()), &weights, 64, 96).unwrap();
+        plan.take_pixels(&info.normalisation);
+        assert_eq!(Precision::of(&plan), Precision::I8);
+        let mut state = 7;
+        let pixels: Vec<u8> = (0..plan.input().len()).map(|_| (noise(&mut state) * 255.0) as u8).collect();
+        let mut cpu = CpuEngine::new(plan.clone(), 1).unwrap();
+        cpu.run_pixels(&pixels).unwrap();
+        for multiprocessors in [2, 132] {
+            let options = ScheduleOptions {
+                precision: Precision::I8,
+                batch: 1,
+                input: InputKind::Pixels,
+                limits: Limits { shared: 100 * 1024, multiprocessors },
+                fused: true,
+            };
+            let Schedule { program, input, outputs } = Schedule::new(&plan, options).unwrap();
+            let got = emulator.run(&program, &[(input, &pixels)], &outputs, Order::Shuffled).unwrap();
+            for (index, got) in got.iter().enumerate() {
+                assert_eq!(values(got), cpu.output(index), "output {index}, {multiprocessors}");
             }
         }
     }

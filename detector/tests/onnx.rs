@@ -12,7 +12,7 @@ use sandglass_detector::quantise::{Calibration, Method};
 use sandglass_detector::{export, models};
 
 #[path = "../../backbone/tests/common/plain_int8.rs"]
-mod plain;
+mod plain_int8;
 
 /// Checks the model in the file, runs it on a batch of two inputs and writes all outputs one after the other.
 const PROGRAM: &str = "
@@ -134,7 +134,7 @@ fn onnx_runtime_runs_eight_bits() {
         let (mut off, mut all) = (0, 0);
         let mut outputs = std::collections::BTreeMap::new();
         for (i, step) in plan.steps.iter().enumerate() {
-            match plain::step(&plan, i, &values, &maps) {
+            match plain_int8::step(&plan, i, &values, &maps) {
                 Ok(ours) => {
                     let theirs = &maps[step.output.0];
                     assert_eq!(ours.len(), theirs.len(), "{name}: {}", step.name);

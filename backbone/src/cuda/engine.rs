@@ -13,8 +13,8 @@ use crate::plan::Plan;
 /// How a [`CudaEngine`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CudaOptions {
-    /// What maps are stored in.
-    pub precision: Precision,
+    /// What maps are stored in; none for what the plan runs fastest in ([`Precision::of`]).
+    pub precision: Option<Precision>,
     /// Pictures at a time: inputs and outputs are those of all of them, one after the other.
     pub batch: usize,
     /// Whether steps share launches; without it slower, for comparison.
@@ -23,7 +23,7 @@ pub struct CudaOptions {
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        Self { precision: Precision::F16, batch: 1, fused: true }
+        Self { precision: None, batch: 1, fused: true }
     }
 }
 
@@ -32,6 +32,7 @@ pub struct CudaEngine {
     device: Device,
     plan: Arc<Plan>,
     options: CudaOptions,
+    precision: Precision,
     /// For pixels and for values, each made when it is first wanted.
     runners: [Option<Runner>; 2],
     /// Which of them ran last.
@@ -44,8 +45,9 @@ impl CudaEngine {
     /// # Errors
     /// [`Error::Plan`] where the plan or the batch cannot be run, and those of [`Runner::new`].
     pub fn new(device: &Device, plan: Plan, options: CudaOptions) -> Result<Self, Error> {
+        let precision = options.precision.unwrap_or(Precision::of(&plan));
         let (device, plan) = (device.clone(), Arc::new(plan));
-        let mut engine = Self { device, plan, options, runners: [None, None], last: 0 };
+        let mut engine = Self { device, plan, options, precision, runners: [None, None], last: 0 };
         // What cannot be run is said now and not at the first frame.
         engine.runner(InputKind::Pixels)?;
         Ok(engine)
@@ -57,7 +59,8 @@ impl CudaEngine {
         match slot {
             Some(runner) => Ok(runner),
             None => {
-                let CudaOptions { precision, batch, fused } = self.options;
+                let CudaOptions { batch, fused, .. } = self.options;
+                let precision = self.precision;
                 let limits = self.device.limits();
                 let options = ScheduleOptions { precision, batch, input, limits, fused };
                 let Schedule { program, input, outputs } = Schedule::new(&self.plan, options)?;
@@ -110,7 +113,7 @@ impl CudaEngine {
 
 impl Engine for CudaEngine {
     fn describe(&self) -> String {
-        let bits = self.options.precision.bytes() * 8;
+        let bits = self.precision.bytes() * 8;
         let capability = self.device.capability();
         format!("{}, compute {}.{}, {bits} bits", self.device.name(), capability / 10, capability % 10)
     }

@@ -13,15 +13,20 @@ pub struct Source {
     pub files: &'static [(&'static str, &'static str)],
     /// The names of the kernels in it.
     pub kernels: &'static [&'static str],
-    /// A zip archive with its PTX, `NAME-PRECISION-ARCHITECTURE.ptx`, which `scripts/ptx.sh` makes.
+    /// More of them, in 16 and 32 bits alone.
+    pub float_kernels: &'static [&'static str],
+    /// A zip archive with its PTX, `NAME-PRECISION-ARCHITECTURE.ptx`, which the tests make of it with `UPDATE_PTX=1`.
     pub archive: &'static [u8],
 }
 
-/// The engine's own kernels.
+/// The engine's own kernels, in every precision.
 pub const KERNELS: Source = Source {
     name: "backbone",
     files: &[
         ("common.cuh", COMMON),
+        ("float.cuh", include_str!("kernels/float.cuh")),
+        ("int8.cuh", include_str!("kernels/int8.cuh")),
+        ("depthwise.cuh", include_str!("kernels/depthwise.cuh")),
         ("stem.cu", include_str!("kernels/stem.cu")),
         ("depthwise.cu", include_str!("kernels/depthwise.cu")),
         ("pointwise.cu", include_str!("kernels/pointwise.cu")),
@@ -47,8 +52,8 @@ pub const KERNELS: Source = Source {
         "inverted_residual_96",
         "inverted_residual_160",
         "mean",
-        "unpack",
     ],
+    float_kernels: &["unpack"],
     archive: include_bytes!("kernels/backbone.zip"),
 };
 
@@ -61,7 +66,7 @@ pub const COMMON: &str = include_str!("kernels/common.cuh");
 pub const fn architectures(precision: Precision) -> &'static [u32] {
     match precision {
         // From 80 on there are asynchronous copies and larger products.
-        Precision::F16 => &[75, 80],
+        Precision::F16 | Precision::I8 => &[75, 80],
         Precision::F32 => &[75],
     }
 }
@@ -74,12 +79,19 @@ impl Source {
         self.files.iter().map(file).collect()
     }
 
+    /// The names of the kernels it has in a precision.
+    pub fn names(&self, precision: Precision) -> impl Iterator<Item = &'static str> + use<> {
+        let float: &[_] = if precision == Precision::I8 { &[] } else { self.float_kernels };
+        self.kernels.iter().chain(float).copied()
+    }
+
     /// What a compiler has to be told.
     #[must_use]
     pub fn options(precision: Precision) -> &'static [&'static str] {
         match precision {
             Precision::F16 => &["-std=c++17", "-default-device"],
             Precision::F32 => &["-std=c++17", "-default-device", "-DSANDGLASS_F32"],
+            Precision::I8 => &["-std=c++17", "-default-device", "-DSANDGLASS_INT8"],
         }
     }
 
@@ -89,6 +101,7 @@ impl Source {
         let precision = match precision {
             Precision::F16 => "f16",
             Precision::F32 => "f32",
+            Precision::I8 => "int8",
         };
         format!("{}-{precision}-{architecture}.ptx", self.name)
     }

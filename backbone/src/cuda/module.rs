@@ -85,9 +85,9 @@ impl Module {
         }
     }
 
-    /// The names of its kernels.
-    pub(super) fn kernels(&self) -> &'static [&'static str] {
-        self.source.kernels
+    /// Whether a kernel is one of its own.
+    pub(super) fn has(&self, kernel: &str) -> bool {
+        self.source.kernels.iter().chain(self.source.float_kernels).any(|name| *name == kernel)
     }
 
     pub(super) fn function(&self, kernel: &str) -> Result<sys::CUfunction, Error> {

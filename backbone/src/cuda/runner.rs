@@ -183,7 +183,7 @@ fn functions(program: &Program, modules: &[Arc<Module>]) -> Result<HashMap<Strin
     }
     let mut functions = HashMap::new();
     for (kernel, most) in shared {
-        let module = modules.iter().find(|module| module.kernels().contains(&kernel));
+        let module = modules.iter().find(|module| module.has(kernel));
         let function = module.ok_or_else(|| Error::CudaKernel {
             kernel: kernel.to_owned(),
             reason: "no source has it".into(),

@@ -15,23 +15,23 @@ mod launches;
 
 use std::borrow::Cow;
 
-use super::packing::{bytes_of, padded};
+use super::packing::bytes_of;
 use super::program::{Argument, BufferId, Contents, Launch, Program};
 use super::tiles::{COLUMNS, ROWS};
 use crate::error::Error;
 use crate::plan::{Map, Plan, Step, StepKind};
 
-/// Channels of a map are padded to a multiple of this.
-pub(super) const CHANNEL_PAD: usize = 8;
-
 /// What maps are stored in. Sums are always 32 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     /// 16 bits, products on tensor cores.
     #[default]
     F16,
     /// 32 bits, without tensor cores: for comparison.
     F32,
+    /// Bytes, products in integers on tensor cores: for plans with a
+    /// [`quantisation`](crate::plan::Plan::quantisation), whose outputs are to the bit those of the CPU.
+    I8,
 }
 
 impl Precision {
@@ -41,6 +41,26 @@ impl Precision {
         match self {
             Self::F16 => 2,
             Self::F32 => 4,
+            Self::I8 => 1,
+        }
+    }
+
+    /// What a plan runs fastest in.
+    #[must_use]
+    pub const fn of(plan: &Plan) -> Self {
+        if plan.quantisation.is_some() { Self::I8 } else { Self::F16 }
+    }
+
+    /// Channels as a map on the device has them: whole vectors.
+    pub(super) const fn padded(self, channels: usize) -> usize {
+        channels.next_multiple_of(self.vector())
+    }
+
+    /// Channels that are copied in one go: VECTOR of `kernels/common.cuh`.
+    pub(super) const fn vector(self) -> usize {
+        match self {
+            Self::F16 | Self::F32 => 8,
+            Self::I8 => 16,
         }
     }
 }
@@ -98,13 +118,17 @@ impl Schedule {
     pub fn new(plan: &Plan, options: ScheduleOptions) -> Result<Self, Error> {
         plan.check()?;
         let refuse = |reason| Error::Plan { step: "the whole".to_owned(), reason };
+        if options.precision == Precision::I8 && plan.quantisation.is_none() {
+            return Err(refuse("it is not one of integers"));
+        }
         // Pixels of all pictures, and values of one, are counted in 31 bits.
         let pixels = plan.maps.iter().map(|map| map.pixels()).max().unwrap_or(0);
         let counted = |count: Option<usize>| count.is_some_and(|count| count < 1 << 31);
         if options.batch == 0 {
             return Err(refuse("the batch is 0"));
         }
-        if !counted(options.batch.checked_mul(pixels).and_then(|p| p.checked_mul(CHANNEL_PAD))) {
+        if !counted(options.batch.checked_mul(pixels).and_then(|p| p.checked_mul(options.precision.vector())))
+        {
             return Err(refuse("the batch is too large"));
         }
         let mut writer = Writer::new(plan, options);
@@ -205,6 +229,10 @@ impl<'a> Writer<'a> {
         steps.iter().take(more + 1).map(|step| step.kind).collect()
     }
 
+    fn padded(&self, channels: usize) -> usize {
+        self.options.precision.padded(channels)
+    }
+
     // Buffers.
 
     fn read(&self, map: Map) -> Argument {
@@ -214,7 +242,7 @@ impl<'a> Writer<'a> {
     /// The map that a step leaves, in the type of maps.
     fn write(&mut self, map: Map) -> Argument {
         let shape = self.plan.maps[map.0];
-        let values = self.options.batch * shape.pixels() * padded(shape.channels);
+        let values = self.options.batch * shape.pixels() * self.padded(shape.channels);
         let buffer = self.program.buffer(values * self.options.precision.bytes(), Contents::Scratch);
         self.maps[map.0] = Some(buffer);
         Argument::Write(buffer)
@@ -236,7 +264,7 @@ impl<'a> Writer<'a> {
     fn shortcut(&self, step: &Step) -> (Argument, [Argument; 2]) {
         match step.shortcut {
             Some(shortcut) => {
-                let pitch = padded(self.plan.maps[shortcut.map.0].channels);
+                let pitch = self.padded(self.plan.maps[shortcut.map.0].channels);
                 (self.read(shortcut.map), [int(pitch), int(shortcut.channels)])
             }
             None => (Argument::Null, [int(0), int(0)]),

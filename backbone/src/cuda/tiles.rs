@@ -1,16 +1,52 @@
 //! How a map is cut into the tiles that thread blocks compute, and the shared memory that takes.
 
-use super::packing::padded;
 use super::schedule::{Limits, Precision};
 use crate::network::Shape;
 
-/// ROWS, CHUNK, COLUMNS and PAD of `kernels/common.cuh`.
+/// ROWS and COLUMNS of `kernels/common.cuh`.
 pub(super) const ROWS: usize = 128;
-pub(super) const CHUNK: usize = 32;
 pub(super) const COLUMNS: usize = 64;
-const PAD: usize = 8;
-const PITCH: usize = CHUNK + PAD;
-const RIGHT: usize = COLUMNS + PAD;
+
+impl Precision {
+    /// CHUNK of `kernels/common.cuh`.
+    pub(super) const fn chunk(self) -> usize {
+        match self {
+            Self::F16 | Self::F32 => 32,
+            Self::I8 => 64,
+        }
+    }
+
+    /// PAD of `kernels/common.cuh`.
+    const fn pad(self) -> usize {
+        match self {
+            Self::F16 | Self::F32 => 8,
+            Self::I8 => 16,
+        }
+    }
+
+    /// A row of a chunk.
+    const fn pitch(self) -> usize {
+        self.chunk() + self.pad()
+    }
+
+    /// DEPTH of `kernels/float.cuh` and `kernels/int8.cuh`: a depth rounded up to what one product takes.
+    const fn deep(self, depth: usize) -> usize {
+        let most = match self {
+            Self::F16 | Self::F32 => 16,
+            Self::I8 => 32,
+        };
+        self.padded(depth).next_multiple_of(most)
+    }
+
+    /// `weights_size` of `kernels/float.cuh` and `kernels/int8.cuh`.
+    const fn weights(self, depth: usize, columns: usize) -> usize {
+        match self {
+            Self::F16 | Self::F32 => depth * (columns + self.pad()),
+            Self::I8 => (depth + self.pad()) * columns,
+        }
+    }
+}
+
 /// A unit of time is what one pixel takes in one turn of a kernel's loop over channels. What a turn takes beside
 /// its pixels: waiting for copies and for the other threads. An assumption, not measured.
 const TURN: usize = 32;
@@ -65,15 +101,16 @@ pub(super) fn time(blocks: usize, turns: usize, pixels: usize, limits: Limits) -
 }
 
 /// In how many parts the depth of a product is cut, so that `blocks` blocks become enough for the device.
-pub(super) fn parts(blocks: usize, depth: usize, limits: Limits) -> usize {
-    (limits.multiprocessors / blocks.max(1)).clamp(1, (depth.div_ceil(CHUNK) / 2).max(1))
+pub(super) fn parts(blocks: usize, depth: usize, precision: Precision, limits: Limits) -> usize {
+    (limits.multiprocessors / blocks.max(1)).clamp(1, (depth.div_ceil(precision.chunk()) / 2).max(1))
 }
 
 /// Turns of a kernel whose depth is cut into [`parts`], adding the parts up included.
-pub(super) fn turns_of_parts(depth: usize, limits: Limits) -> impl Fn(usize) -> usize {
-    move |blocks| match parts(blocks, depth, limits) {
-        1 => depth.div_ceil(CHUNK),
-        parts => depth.div_ceil(CHUNK).div_ceil(parts) + 2,
+pub(super) fn turns_of_parts(depth: usize, precision: Precision, limits: Limits) -> impl Fn(usize) -> usize {
+    let turns = depth.div_ceil(precision.chunk());
+    move |blocks| match parts(blocks, depth, precision, limits) {
+        1 => turns,
+        parts => turns.div_ceil(parts) + 2,
     }
 }
 
@@ -96,34 +133,45 @@ pub(super) fn sandglass_halo(input: Shape, tile: Tile, stride: usize) -> usize {
 
 /// `pointwise.cu`, in bytes.
 pub(super) fn pointwise(precision: Precision) -> usize {
-    2 * (ROWS * PITCH + CHUNK * RIGHT) * precision.bytes()
+    2 * (ROWS * precision.pitch() + precision.weights(precision.chunk(), COLUMNS)) * precision.bytes()
 }
 
 /// `depthwise_pointwise.cu`.
-pub(super) fn depthwise_pointwise(stride: usize) -> impl Fn(usize, usize) -> Option<Need> {
+pub(super) fn depthwise_pointwise(
+    precision: Precision,
+    stride: usize,
+) -> impl Fn(usize, usize) -> Option<Need> {
+    let (pitch, weights) = (precision.pitch(), precision.weights(precision.chunk(), COLUMNS));
     move |height, width| {
         let (rows, columns) = halo(height, width, stride);
         let read = rows * columns;
         (height * width <= ROWS).then(|| Need {
             work: (height * width).next_multiple_of(16) + read / 2,
-            values: 2 * read * PITCH + ROWS * PITCH + 2 * CHUNK * RIGHT,
+            values: 2 * read * pitch + ROWS * pitch + 2 * weights,
         })
     }
 }
 
 /// `pointwise_depthwise.cu`.
-pub(super) fn pointwise_depthwise(input: Shape, stride: usize) -> impl Fn(usize, usize) -> Option<Need> {
+pub(super) fn pointwise_depthwise(
+    precision: Precision,
+    input: Shape,
+    stride: usize,
+) -> impl Fn(usize, usize) -> Option<Need> {
+    let (pitch, weights) = (precision.pitch(), precision.weights(precision.chunk(), COLUMNS));
+    let rows_between = ROWS * (COLUMNS + precision.pad());
     move |height, width| {
         let (rows, columns) = held(input, height, width, stride);
         (rows * columns <= ROWS).then(|| Need {
             work: (rows * columns).next_multiple_of(16),
-            values: 2 * (ROWS * PITCH + CHUNK * RIGHT) + ROWS * RIGHT,
+            values: 2 * (ROWS * pitch + weights) + rows_between,
         })
     }
 }
 
 /// `sandglass.cu`, with `most` the narrow channels that the kernel is made for.
 pub(super) fn sandglass(
+    precision: Precision,
     input: Shape,
     stride: usize,
     narrow: usize,
@@ -132,17 +180,19 @@ pub(super) fn sandglass(
     move |height, width| {
         let (rows, columns) = held(input, height, width, stride);
         let read = (rows + 2) * (columns + 2);
-        let first = 2 * read * PITCH + ROWS * PITCH + 2 * CHUNK * (most + PAD);
-        let second = 2 * padded(narrow).next_multiple_of(16) * RIGHT + ROWS * RIGHT;
+        let (pitch, pad) = (precision.pitch(), precision.pad());
+        let first = 2 * read * pitch + ROWS * pitch + 2 * precision.weights(precision.chunk(), most);
+        let second = 2 * precision.weights(precision.deep(narrow), COLUMNS) + ROWS * (COLUMNS + pad);
         (rows * columns <= ROWS).then(|| Need {
             work: (rows * columns).next_multiple_of(16) + read / 4,
-            values: ROWS * (most + PAD) + first.max(second),
+            values: ROWS * (most + pad) + first.max(second),
         })
     }
 }
 
 /// `inverted_residual.cu`, with `most` the output channels that the kernel is made for.
 pub(super) fn inverted_residual(
+    precision: Precision,
     input: Shape,
     stride: usize,
     most: usize,
@@ -150,14 +200,11 @@ pub(super) fn inverted_residual(
     move |height, width| {
         let (rows, columns) = held(input, height, width, stride);
         let held = (rows * columns).next_multiple_of(16);
-        let deep = padded(input.channels).next_multiple_of(16);
+        let (pitch, chunk, deep) = (precision.pitch(), precision.chunk(), precision.deep(input.channels));
+        let weights = precision.weights(deep, chunk) + precision.weights(chunk, most);
         (held <= 2 * ROWS && height * width <= ROWS).then(|| Need {
             work: held + (height * width).next_multiple_of(16),
-            values: held * (deep + PAD)
-                + held * PITCH
-                + ROWS * PITCH
-                + 2 * deep * PITCH
-                + 2 * CHUNK * (most + PAD),
+            values: held * (deep + precision.pad()) + held * pitch + ROWS * pitch + 2 * weights,
         })
     }
 }
@@ -173,33 +220,49 @@ mod tests {
         for (side, channels, stride) in [(80, 144, 1), (40, 192, 2), (20, 384, 1), (10, 960, 1), (1, 8, 1)] {
             let input = Shape::new(side, side, channels);
             let output = Shape::new(side.div_ceil(stride), side.div_ceil(stride), channels);
-            for (precision, blocks) in [(Precision::F16, 1), (Precision::F16, 64), (Precision::F32, 1)] {
-                let tile = best(output, blocks, |_| 9, precision, HOPPER, sandglass(input, stride, 160, 160))
-                    .unwrap();
+            for (precision, blocks) in
+                [(Precision::F16, 1), (Precision::F16, 64), (Precision::F32, 1), (Precision::I8, 1)]
+            {
+                let tile = best(
+                    output,
+                    blocks,
+                    |_| 9,
+                    precision,
+                    HOPPER,
+                    sandglass(precision, input, stride, 160, 160),
+                )
+                .unwrap();
                 let (rows, columns) = held(input, tile.height, tile.width, stride);
                 assert!(rows * columns <= ROWS && tile.shared <= HOPPER.shared);
                 assert!(tile.count * tile.height * tile.width >= output.pixels());
             }
         }
         let (turing, shape) = (Limits { shared: 64 * 1024, multiprocessors: 40 }, Shape::new(10, 10, 960));
-        assert_eq!(best(shape, 1, |_| 9, Precision::F16, turing, sandglass(shape, 1, 160, 160)), None);
-        assert!(best(shape, 1, |_| 9, Precision::F16, turing, depthwise_pointwise(2)).is_some());
+        assert_eq!(
+            best(shape, 1, |_| 9, Precision::F16, turing, sandglass(Precision::F16, shape, 1, 160, 160)),
+            None
+        );
+        assert!(
+            best(shape, 1, |_| 9, Precision::F16, turing, depthwise_pointwise(Precision::F16, 2)).is_some()
+        );
     }
 
     #[test]
     fn few_blocks_share_a_depth() {
-        assert_eq!(parts(1, 960, HOPPER), 15);
-        assert_eq!(parts(50, 960, HOPPER), 2);
-        assert_eq!((parts(200, 960, HOPPER), parts(1, 40, HOPPER)), (1, 1));
-        assert_eq!(turns_of_parts(960, HOPPER)(1), 4);
-        assert_eq!(turns_of_parts(960, HOPPER)(200), 30);
+        assert_eq!(parts(1, 960, Precision::F16, HOPPER), 15);
+        assert_eq!(parts(50, 960, Precision::F16, HOPPER), 2);
+        assert_eq!((parts(200, 960, Precision::F16, HOPPER), parts(1, 40, Precision::F16, HOPPER)), (1, 1));
+        assert_eq!(turns_of_parts(960, Precision::F16, HOPPER)(1), 4);
+        assert_eq!(turns_of_parts(960, Precision::F16, HOPPER)(200), 30);
     }
 
     #[test]
     fn one_picture_is_cut_finer_than_many() {
         let shape = Shape::new(40, 40, 192);
         let count = |blocks| {
-            best(shape, blocks, |_| 9, Precision::F16, HOPPER, sandglass(shape, 1, 32, 32)).unwrap().count
+            best(shape, blocks, |_| 9, Precision::F16, HOPPER, sandglass(Precision::F16, shape, 1, 32, 32))
+                .unwrap()
+                .count
         };
         assert!(count(1) > count(64));
     }

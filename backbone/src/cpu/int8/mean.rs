@@ -4,16 +4,14 @@
 
 use crate::cpu::memory::Rows;
 use crate::network::Shape;
-use crate::quantised::Scale;
+use crate::quantised::{Scale, mean_scale};
 
 /// Computes the whole output: one pixel.
 ///
 /// # Safety
 /// All rows of `input` must be in memory, and nobody else may write to them or to `output`.
 pub(super) unsafe fn run(shape: Shape, from: Scale, to: Scale, input: Rows<u8>, output: Rows<u8>) {
-    let unit = f64::from(from.step) / f64::from(to.step);
-    let factor = (unit / shape.pixels() as f64) as f32;
-    let offset = (f64::from(to.zero_point) - unit * f64::from(from.zero_point)) as f32;
+    let [factor, offset] = mean_scale(from, to, shape.pixels());
     for c in 0..shape.channels {
         let mut sum = 0_u64;
         for y in 0..shape.height {

@@ -253,7 +253,7 @@ impl IntegerWork for Piece<'_> {
 /// So many floats must be readable, so many bytes writable.
 #[inline(always)]
 unsafe fn round<S: IntegerSimd>(simd: S, from: *const f32, scale: Scale, to: *mut u8, len: usize) {
-    let (factor, zero) = (1.0 / scale.step, f32::from(scale.zero_point));
+    let (factor, zero) = scale.of_values();
     let whole = len - len % (2 * S::LANES);
     for i in (0..whole).step_by(2 * S::LANES) {
         // SAFETY: so many values are left.

@@ -4,7 +4,7 @@ use super::simd::{Layout, QUAD, channel};
 use crate::cpu::memory::Buffer;
 use crate::cpu::packing::panels;
 use crate::plan::{Plan, Step, StepKind};
-use crate::quantised::{Integers, Quantisation, Scale};
+use crate::quantised::{ChannelScale, Integers, Quantisation, Rescaled};
 
 /// A convolution as the kernels take it.
 pub(super) struct Conv {
@@ -37,18 +37,15 @@ impl Conv {
         layout: Layout,
     ) -> Option<Self> {
         let step = plan.steps.get(index)?;
-        let integers = quantisation.steps.get(index)?.as_ref()?;
-        let map = |map: usize| quantisation.maps.get(map).copied().flatten();
-        let input = map(step.input.0)?;
-        let output = map(step.output.0);
-        let shortcut = step.shortcut.and_then(|shortcut| Some((map(shortcut.map.0)?, shortcut.channels)));
-        let one = |o: usize| Channel::new(o, step.kind, integers, input, output, shortcut);
+        let rescaled = Rescaled::new(plan, quantisation, index)?;
+        let integers = rescaled.integers;
         let channels = step.output_shape.channels;
         let (bytes, order) = match step.kind {
             StepKind::Depthwise { .. } => depthwise(integers, layout.bytes),
             _ => pointwise(step, integers, layout),
         };
-        let params: Vec<Channel> = order.iter().map(|o| o.map_or(Channel::default(), one)).collect();
+        let of = |o: &Option<usize>| o.map_or(ChannelScale::default(), |o| rescaled.channel(o));
+        let params: Vec<ChannelScale> = order.iter().map(of).collect();
         let bytes: Vec<u8> = bytes.into_iter().map(i8::cast_unsigned).collect();
         let mut stripped = step.clone();
         (stripped.weights, stripped.bias) = (Vec::new(), Vec::new());
@@ -59,7 +56,7 @@ impl Conv {
             factor: params.iter().map(|p| p.factor).collect(),
             offset: params.iter().map(|p| p.offset).collect(),
             shared: params.iter().map(|p| p.shared).collect(),
-            padding: vec![input.zero_point; channels],
+            padding: vec![rescaled.input.zero_point; channels],
         })
     }
 
@@ -86,48 +83,6 @@ fn vectors(channels: usize, bytes: usize) -> impl Iterator<Item = (usize, usize)
     (0..channels)
         .step_by(bytes)
         .map(move |first| (first.min(channels.saturating_sub(bytes)), bytes.min(channels)))
-}
-
-/// What goes with one output channel.
-#[derive(Clone, Copy, Default)]
-struct Channel {
-    bias: i32,
-    factor: f32,
-    offset: f32,
-    shared: f32,
-}
-
-impl Channel {
-    fn new(
-        o: usize,
-        kind: StepKind,
-        integers: &Integers,
-        input: Scale,
-        output: Option<Scale>,
-        shortcut: Option<(Scale, usize)>,
-    ) -> Self {
-        let channels = integers.steps.len();
-        debug_assert!(!matches!(kind, StepKind::Full { .. }));
-        let weights: i64 = integers.weights.iter().skip(o).step_by(channels).map(|w| i64::from(*w)).sum();
-        // The plan's check has made sure of the range.
-        let bias = i64::from(integers.bias[o]) - i64::from(input.zero_point) * weights;
-        let factor = f64::from(input.step) * f64::from(integers.steps[o]);
-        let Some(output) = output else {
-            return Self { bias: bias as i32, factor: factor as f32, offset: 0.0, shared: 0.0 };
-        };
-        let unit = f64::from(output.step);
-        let shared = shortcut.filter(|(_, shared)| o < *shared).map(|(scale, _)| scale);
-        let (share, zero) = shared.map_or((0.0, 0.0), |scale| {
-            let share = f64::from(scale.step) / unit;
-            (share, share * f64::from(scale.zero_point))
-        });
-        Self {
-            bias: bias as i32,
-            factor: (factor / unit) as f32,
-            offset: (f64::from(output.zero_point) - zero) as f32,
-            shared: share as f32,
-        }
-    }
 }
 
 /// The weights of a 1×1, and which output channel each sum is of.

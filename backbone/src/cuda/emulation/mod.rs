@@ -47,7 +47,7 @@ impl Emulator {
     pub fn new(source: &Source, precision: Precision) -> Result<Self, String> {
         let say = |error: std::io::Error| format!("cannot prepare the emulation: {error}");
         let folder = tempfile::tempdir().map_err(say)?;
-        let kernels: String = source.kernels.iter().map(|name| format!("KERNEL({name})\n")).collect();
+        let kernels: String = source.names(precision).map(|name| format!("KERNEL({name})\n")).collect();
         fs::write(folder.path().join("kernels.inc"), kernels).map_err(say)?;
         let text = format!("{}\n{}\n{}", include_str!("shim.h"), source.text(), include_str!("runner.cpp"));
         let (code, executable) = (folder.path().join("emulation.cpp"), folder.path().join("emulation"));
@@ -56,9 +56,7 @@ impl Emulator {
         let mut command = Command::new(&compiler);
         command.args(["-std=c++17", "-O1", "-g1", "-Wno-unknown-pragmas", "-ffp-contract=off"]);
         command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
-        if precision == Precision::F32 {
-            command.arg("-DSANDGLASS_F32");
-        }
+        command.args(Source::options(precision).iter().filter(|option| option.starts_with("-D")));
         command.arg(&code).arg("-o").arg(&executable);
         let output = command.output().map_err(|error| format!("cannot run {compiler}: {error}"))?;
         match output.status.success() {

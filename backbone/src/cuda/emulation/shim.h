@@ -27,6 +27,9 @@
 struct alignas(16) float4 {
     float x, y, z, w;
 };
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
 struct Index {
     unsigned x, y, z;
 };
@@ -107,6 +110,14 @@ Fiber& emulated_thread();
 #define __syncthreads() emulated_block_barrier(__LINE__)
 inline void __threadfence() {}
 
+// The four bytes that the digits of `selector` name, of the eight of low and high.
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+    uint64_t both = (uint64_t)high << 32 | low;
+    unsigned result = 0;
+    for (int i = 0; i < 4; i++) result |= (unsigned)(both >> (selector >> i * 4 & 7) * 8 & 255) << i * 8;
+    return result;
+}
+
 inline unsigned atomicAdd(unsigned* to, unsigned value) {
     unsigned before = *to;
     *to += value;
@@ -150,6 +161,21 @@ inline void emulated_mma(float (&sums)[4], const unsigned (&a)[4], unsigned b0, 
             float left = half_of(all[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2], k % 2);
             float right = half_of(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
             sums[i] += left * right;
+        }
+    }
+}
+
+// mma.m16n8k32 of bytes without a sign by bytes with one: of A, lane l has rows l / 4 and + 8, columns l % 4 · 4 and the
+// next three, then + 16 of both.
+inline void emulated_mma(int (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    auto all = emulated_exchange({a[0], a[1], a[2], a[3], b0, b1}, -3);
+    int lane = threadIdx.x % 32;
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        for (int k = 0; k < 32; k++) {
+            auto left = all[row % 8 * 4 + k % 16 / 4][row / 8 + k / 16 * 2] >> k % 4 * 8;
+            auto right = all[column * 4 + k % 16 / 4][4 + k / 16] >> k % 4 * 8;
+            sums[i] += (int)(uint8_t)left * (int8_t)right;
         }
     }
 }

@@ -1,20 +1,20 @@
 // A whole inverted residual: expand → depthwise → project + shortcut. The wide maps stay on the chip.
 //
 //   copy the input pixels of the tile and its halo to shared memory
-//   for 32 of the wide channels at a time:
+//   for a chunk of the wide channels at a time:
 //       pixels · expand → wide rows in shared memory     (256 of them: two for each warp)
 //       depthwise of the wide rows → rows
 //       sums += rows · project
 //   write sums, with the shortcut
 //
 // blockIdx.x: picture and tile of at most 128 output pixels, whose halo inside the map has at most 256. N: parts of 8
-// output channels. Shared memory, in values: held × (depth + 8), held_rows × 40, 128 × 40, 2 × deep × 40,
-// 2 × 32 × (8·N + 8), where `deep` is the depth rounded up to 16 and `held` the pixels of the halo to 16.
+// output channels. Shared memory, in values: held × (deep + PAD), held × PITCH, 128 × PITCH, and twice the weights of both
+// products, where `deep` is the depth rounded up to DEPTH and `held` the pixels of the halo to 16.
 
 // Depthwise of rows that hold the pixels of `held`, a part of a map of height × width: as depthwise_to_rows, which reads
 // a padded halo.
 __device__ inline void depthwise_of_rows(T* to, const T* from, Region out, Region held, int height, int width, int stride,
-                                         const float* weights, int channels, int first, int relu6) {
+                                         const Tap* weights, int channels, int first, int relu6) {
     constexpr int QUADS = CHUNK / 4, PITCH = CHUNK + PAD;
     int channel = threadIdx.x % QUADS * 4;
     bool valid = first + channel < channels;
@@ -22,24 +22,20 @@ __device__ inline void depthwise_of_rows(T* to, const T* from, Region out, Regio
 #pragma unroll 1
     for (int pixel = threadIdx.x / QUADS; pixel < out.pixels(); pixel += THREADS / QUADS) {
         int y = out.top + pixel / out.width, x = out.left + pixel % out.width;
-        float sum[4];
-        depthwise_held(sum, taps, from + channel, PITCH, held, height, width, y, x, stride);
-        Quad result;
-#pragma unroll
-        for (int c = 0; c < 4; c++) result.v[c] = narrow(valid ? activate(sum[c], relu6) : 0.0f);
-        *(Quad*)(to + pixel * PITCH + channel) = result;
+        Window window = depthwise_held(taps, from + channel, PITCH, held, height, width, y, x, stride);
+        *(Quad*)(to + pixel * PITCH + channel) = valid ? window.finish(taps, relu6, Quad{}, 0) : Quad{};
     }
 }
 
 template <int N>
-__device__ inline void inverted_residual(const T* input, const T* expand, const float* expand_bias, const float* depthwise,
-                                         const T* project, const float* project_bias, T* output, const T* shortcut,
+__device__ inline void inverted_residual(const T* input, const T* expand, const Channel* expand_bias, const Tap* depthwise,
+                                         const T* project, const Channel* project_bias, T* output, const T* shortcut,
                                          int height, int width, int depth, int wide_channels, int channels, int out_height,
                                          int out_width, int stride, int relu6s, int shortcut_pitch, int shortcut_channels,
                                          int tile_height, int tile_width, int tiles, int most_held) {
     SHARED_MEMORY(shared);
-    constexpr int PITCH = CHUNK + PAD, NARROW = N * 8 + PAD;
-    int image = blockIdx.x / tiles, deep = round_up(depth, 16), pitch = deep + PAD;
+    constexpr int PITCH = CHUNK + PAD, PROJECT = weights_size(CHUNK, N * 8);
+    int image = blockIdx.x / tiles, deep = round_up(depth, DEPTH), pitch = deep + PAD;
     Region out = output_tile(blockIdx.x % tiles, out_height, out_width, tile_height, tile_width);
     Region held = inside(halo(out, stride), height, width);
     bool busy = warp() * WARP_ROWS < out.pixels();
@@ -47,20 +43,20 @@ __device__ inline void inverted_residual(const T* input, const T* expand, const 
     T* pixels = (T*)shared;
     T* wide_rows = pixels + most_held * pitch;
     T* rows = wide_rows + most_held * PITCH;
-    T* expanding[2] = {rows + ROWS * PITCH, rows + ROWS * PITCH + deep * PITCH};
-    T* projecting[2] = {expanding[1] + deep * PITCH, expanding[1] + deep * PITCH + CHUNK * NARROW};
+    T* expanding[2] = {rows + ROWS * PITCH, rows + ROWS * PITCH + weights_size(deep, CHUNK)};
+    T* projecting[2] = {expanding[1] + weights_size(deep, CHUNK), expanding[1] + weights_size(deep, CHUNK) + PROJECT};
     Map map = {input + (long long)image * height * width * depth, height, width, depth};
     load_region(pixels, pitch, map, held, 0, deep);
-    load_weights(expanding[0], PITCH, expand, depth, wide_channels, 0, deep, 0, CHUNK);
-    load_weights(projecting[0], NARROW, project, wide_channels, channels, 0, CHUNK, 0, N * 8);
+    load_weights(expanding[0], expand, depth, wide_channels, 0, deep, 0, CHUNK);
+    load_weights(projecting[0], project, wide_channels, channels, 0, CHUNK, 0, N * 8);
     commit_copies();
     Sums<N> sums;
     sums.clear();
     for (int first = 0; first < wide_channels; first += CHUNK) {
         int now = first / CHUNK % 2, next = 1 - now;
         if (first + CHUNK < wide_channels) {
-            load_weights(expanding[next], PITCH, expand, depth, wide_channels, 0, deep, first + CHUNK, CHUNK);
-            load_weights(projecting[next], NARROW, project, wide_channels, channels, first + CHUNK, CHUNK, 0, N * 8);
+            load_weights(expanding[next], expand, depth, wide_channels, 0, deep, first + CHUNK, CHUNK);
+            load_weights(projecting[next], project, wide_channels, channels, first + CHUNK, CHUNK, 0, N * 8);
         }
         commit_copies();
         wait_copies<1>();
@@ -70,13 +66,14 @@ __device__ inline void inverted_residual(const T* input, const T* expand, const 
             if (row >= held.pixels()) break;
             Sums<CHUNK / 8> wide_sums;
             wide_sums.clear();
-            add_product(wide_sums, pixels + row * pitch, pitch, expanding[now], PITCH, deep);
+            add_product(wide_sums, pixels + row * pitch, pitch, expanding[now], weights_pitch(deep, CHUNK), deep);
             sums_to_rows(wide_rows + half * ROWS * PITCH, PITCH, wide_sums, expand_bias, first, wide_channels, relu6s & 1);
         }
         __syncthreads();
         depthwise_of_rows(rows, wide_rows, out, held, height, width, stride, depthwise, wide_channels, first, relu6s & 2);
         __syncthreads();
-        if (busy) add_product(sums, rows + warp() * WARP_ROWS * PITCH, PITCH, projecting[now], NARROW, CHUNK);
+        if (busy) add_product(sums, rows + warp() * WARP_ROWS * PITCH, PITCH, projecting[now],
+                              weights_pitch(CHUNK, N * 8), CHUNK);
         __syncthreads();
     }
     long long all = (long long)out_height * out_width;
@@ -84,21 +81,21 @@ __device__ inline void inverted_residual(const T* input, const T* expand, const 
                      shortcut ? shortcut + image * all * shortcut_pitch : nullptr, shortcut_pitch, shortcut_channels,
                      relu6s & 4, project_bias};
 #pragma unroll
-    for (int n = 0; n < N; n++) {
+    for (int n = 0; n < N; n += PARTS) {
 #pragma unroll
         for (int i = 0; i < 4; i += 2) {
             int row = sum_row(i);
             if (row >= out.pixels()) continue;
             long long pixel = (long long)(out.top + row / out.width) * out_width + out.left + row % out.width;
-            write_pair(target, pixel, sum_column(n, i), sums.v[n][i], sums.v[n][i + 1]);
+            write_sums(target, pixel, 0, sums, n, i);
         }
     }
 }
 
 #define INVERTED_RESIDUAL(N)                                                                                         \
     extern "C" __global__ void __launch_bounds__(THREADS)                                                           \
-        inverted_residual_##N(const T* input, const T* expand, const float* expand_bias, const float* depthwise,    \
-                              const T* project, const float* project_bias, T* output, const T* shortcut, int height, \
+        inverted_residual_##N(const T* input, const T* expand, const Channel* expand_bias, const Tap* depthwise,    \
+                              const T* project, const Channel* project_bias, T* output, const T* shortcut, int height, \
                               int width, int depth, int wide_channels, int channels, int out_height, int out_width, \
                               int stride, int relu6s, int shortcut_pitch, int shortcut_channels, int tile_height,   \
                               int tile_width, int tiles, int most_held) {                                            \

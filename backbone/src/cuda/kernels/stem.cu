@@ -1,8 +1,13 @@
 // The stem: 3×3 over all channels of the input, padded with `border`.
 //
 // input: images × height × width × channels, bytes or 32 bits; weights: 9 × channels rows of `columns` (padded), then
-// the biases; output: images × out_height × out_width × columns. One thread computes 8 output channels of a pixel, so
-// that neighbours read the same input and write 16 bytes each, one behind the other.
+// the biases, then, where maps are bytes, the factors and the offsets that make them; output: images × out_height ×
+// out_width × columns. One thread computes 8 output channels of a pixel, so that neighbours read the same input and write
+// one behind the other.
+
+struct alignas(sizeof(T) == 1 ? 8 : 16) Eight {
+    T v[8];
+};
 
 template <class Input>
 __device__ inline void stem(const Input* input, const float* border, const float* weights, T* output, int images, int height,
@@ -28,10 +33,18 @@ __device__ inline void stem(const Input* input, const float* border, const float
             for (int c = 0; c < 8; c++) sum[c] = fmaf(value, row[c], sum[c]);
         }
     }
-    Vector result;
+    Eight result;
 #pragma unroll
-    for (int c = 0; c < 8; c++) result.v[c] = narrow(activate(sum[c], relu6));
-    *(Vector*)(output + index * 8) = result;
+    for (int c = 0; c < 8; c++) {
+        float value = activate(sum[c], relu6);
+#ifdef SANDGLASS_INT8
+        const float* scale = weights + (9 * channels + 1) * columns + column + c;
+        result.v[c] = (T)to_byte(fmaf(value, scale[0], scale[columns]));
+#else
+        result.v[c] = narrow(value);
+#endif
+    }
+    *(Eight*)(output + index * 8) = result;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
