@@ -30,9 +30,12 @@ mod nms;
 mod pipeline;
 mod postprocess;
 mod preprocess;
+#[cfg(feature = "program")]
+pub mod program;
 pub mod quantise;
 pub mod recognise;
 pub mod record;
+pub mod selftest;
 mod settings;
 pub mod source;
 mod work;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sandglass_backbone::{Backbone, ModelInfo, Normalisation, Published, Weights};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::heads::{INPUT_SIZE, ssdlite};
@@ -149,6 +150,28 @@ pub fn weights(backbone: &Backbone) -> Result<(Weights, ModelInfo), Error> {
             let weights = Weights::untrained(&ssdlite(backbone, VOC_CLASSES.len()));
             Ok((weights, voc_info(backbone.clone(), Normalisation::SSDLITE)))
         }
+    }
+}
+
+/// The sums of the weights that come with the program, as `sha256sum` writes them.
+#[cfg(feature = "embedded-weights")]
+const SUMS: &str = include_str!("../../assets/weights/SHA256SUMS");
+#[cfg(not(feature = "embedded-weights"))]
+const SUMS: &str = "";
+
+/// Tells of all weights inside the program whether they are those it was built with: by name what was found, or what is
+/// wrong.
+pub(crate) fn check_embedded(tell: &mut dyn FnMut(&str, Result<String, String>)) {
+    for embedded in EMBEDDED {
+        let sum: String = Sha256::digest(embedded.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let file = format!("ssdlite-{}.safetensors", embedded.backbone);
+        let lines = SUMS.lines().filter_map(|line| line.split_once("  "));
+        let outcome = match lines.filter(|(_, name)| *name == file).map(|(expected, _)| expected).next() {
+            Some(expected) if expected == sum => Ok(format!("SHA-256 {}… as built", &sum[..12])),
+            Some(_) => Err("they are not the bytes that the program was built with: get it anew".into()),
+            None => Err("there is no sum to compare with".into()),
+        };
+        tell(embedded.backbone, outcome);
     }
 }
 

@@ -213,7 +213,7 @@ fn weights_of_eight_bits_are_one_more_backbone() {
     let made = run(&[&["quantize", "--out", path(&out), "--calibration"], sources.as_slice()].concat());
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
     assert!(text(&made.stderr).contains("3 pictures"), "few pictures are worth a warning");
-    assert!(text(&made.stdout).contains("mobilenet-v2-1.0-int8"), "{}", text(&made.stdout));
+    assert!(text(&made.stderr).contains("mobilenet-v2-1.0-int8"), "{}", text(&made.stderr));
     let size = |path: &Path| std::fs::metadata(path).unwrap().len();
     assert!(size(&out) * 18 < size(&demo("../weights/ssdlite-mobilenet-v2-1.0.safetensors")) * 10);
 
@@ -283,4 +283,44 @@ fn a_broken_calibration_set_is_told() {
         "{errors}"
     );
     assert!(out.exists());
+}
+
+#[test]
+fn the_selftest_passes_and_its_report_is_fit_to_be_sent() {
+    let output = run(&["selftest", "--backbones", "mobilenext-0.35,mobilenet-v2-1.0-int8", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |area: &str| {
+        let findings = report["findings"].as_array().unwrap();
+        findings.iter().filter(|f| f["area"] == area).cloned().collect::<Vec<_>>()
+    };
+    assert!(of("network").len() >= 2 && of("weights").len() >= 2 && of("recording").len() == 1, "{report:#}");
+    for area in ["network", "weights", "detection", "recording", "codec"] {
+        assert!(of(area).iter().all(|finding| finding["verdict"] != "failed"), "{report:#}");
+    }
+    let home = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
+    assert!(!text(&output.stdout).contains(&format!("\"{home}/")) && !text(&output.stdout).contains("/tmp"));
+    let people = run(&["selftest", "--backbones", "mobilenext-0.35"]);
+    assert!(text(&people.stdout).contains("scalar") && text(&people.stdout).contains("Cameras"));
+}
+
+#[test]
+fn manual_pages_and_completions_come_of_the_same_command_line() {
+    let page = text(&run(&["generate", "man"]).stdout);
+    assert!(page.contains(".TH sandglass-detect") && page.contains("score\\-threshold"), "{page}");
+    for (kind, sign) in
+        [("bash", "complete "), ("zsh", "#compdef"), ("fish", "complete -c"), ("powershell", "Register-")]
+    {
+        let output = run(&["generate", kind]);
+        let script = text(&output.stdout);
+        assert!(output.status.success() && script.contains(sign) && script.contains("selftest"), "{kind}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("man1");
+    assert!(run(&["generate", "man", "--to", path(&to)]).status.success());
+    for name in ["sandglass-detect.1", "sandglass-detect-quantize.1", "sandglass-detect-selftest.1"] {
+        assert!(to.join(name).exists(), "{name}");
+    }
+    std::fs::write(folder.path().join("file"), b"").unwrap();
+    let failed = run(&["generate", "man", "--to", path(&folder.path().join("file"))]);
+    assert!(failed.status.code() == Some(2) && text(&failed.stderr).contains("file"));
 }

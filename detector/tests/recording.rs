@@ -70,7 +70,7 @@ fn an_interrupt_finishes_the_file() {
     }
     signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("interrupted") && said.contains("encode, write"), "{said}");
     let frames = times(&video).len();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sandglass_detector::Device;
 use sandglass_detector::backbone::Backbone;
+use sandglass_detector::program::{ENVIRONMENT, GenerateArgs, Shared};
 use sandglass_eval::partial::Shard;
 
 use crate::imagenet::Imagenet;
@@ -19,10 +20,11 @@ use crate::imagenet::Imagenet;
 /// one (VOC2010 and later), for every class and as means over the classes that have objects.
 #[derive(Debug, Parser)]
 #[command(
+    name = "sandglass-eval",
     version,
     max_term_width = 100,
     after_help = EXAMPLES,
-    after_long_help = LONG_EXAMPLES,
+    after_long_help = format!("{LONG_EXAMPLES}\n\n{ENVIRONMENT}"),
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -32,6 +34,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) run: Run,
+
+    #[command(flatten)]
+    pub(crate) shared: Shared,
 }
 
 /// What is done besides scoring.
@@ -48,6 +53,8 @@ pub(crate) enum Command {
     },
     /// Count how often an ImageNet classifier is right: top-1 and top-5.
     Imagenet(Imagenet),
+    /// Write manual pages or completions for a shell.
+    Generate(GenerateArgs),
 }
 
 /// What is scored, and how.
@@ -57,7 +64,7 @@ pub(crate) struct Run {
     ///
     /// A folder without ImageSets is a set of one's own: all its VOC annotations (.xml) count, whatever
     /// their classes, with the pictures beside them or in JPEGImages.
-    #[arg(long, value_name = "ROOT/VOC2007", required_unless_present_any = ["annotations", "compare"])]
+    #[arg(long, value_name = "ROOT/VOC2007", required_unless_present_any = ["annotations", "compare", "print_config"])]
     pub(crate) voc: Option<PathBuf>,
 
     /// The list of images, ImageSets/Main/SPLIT.txt.
@@ -69,7 +76,7 @@ pub(crate) struct Run {
     pub(crate) annotations: Option<PathBuf>,
 
     /// The folder with the pictures of --annotations.
-    #[arg(long, value_name = "DIR", requires = "annotations")]
+    #[arg(long, value_name = "DIR", requires = "annotations", hide_short_help = true)]
     pub(crate) pictures: Option<PathBuf>,
 
     /// Run the detector with this backbone and the weights that come with the program.
@@ -118,7 +125,7 @@ pub(crate) struct Run {
     pub(crate) shard: Option<Shard>,
 
     /// Where --shard writes its part [default: eval-part-I-of-N.json].
-    #[arg(long, value_name = "FILE", requires = "shard")]
+    #[arg(long, value_name = "FILE", requires = "shard", hide_short_help = true)]
     pub(crate) shard_file: Option<PathBuf>,
 
     /// Compare two results that --json wrote: by how much the second is better, and how sure that is.
@@ -127,11 +134,11 @@ pub(crate) struct Run {
 
     /// Make everything odd in the input an error: classes without an object, inverted boxes, pictures
     /// that cannot be decoded.
-    #[arg(long, conflicts_with = "lenient")]
+    #[arg(long, conflicts_with = "lenient", hide_short_help = true)]
     pub(crate) strict: bool,
 
     /// Leave out what cannot be scored (numbers that are not finite, inverted objects) and count it.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) lenient: bool,
 
     #[command(flatten)]
@@ -164,7 +171,7 @@ pub(crate) struct Outputs {
     pub(crate) html: Option<PathBuf>,
 
     /// Write the table as CSV, precisions from 0 to 1.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) csv: Option<PathBuf>,
 }
 

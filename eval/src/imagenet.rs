@@ -9,8 +9,11 @@ use std::thread;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use sandglass_detector::program::note;
 use sandglass_detector::{Classifier, Device, source};
 use serde_json::json;
+
+use crate::output;
 
 /// Guesses that count for "top-5".
 const FIVE: usize = 5;
@@ -67,7 +70,7 @@ pub(crate) fn run(arguments: &Imagenet) -> anyhow::Result<ExitCode> {
         0 => thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    eprintln!("{} on {}, {threads} at once", classifier.backbone(), classifier.engine());
+    note(format_args!("{} on {}, {threads} at once", classifier.backbone(), classifier.engine()));
     let progress = crate::run_detector::bar(samples.len(), 0)?;
     let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
     let others = (1..threads.min(samples.len())).map(|_| build()).collect::<Result<Vec<_>, _>>()?;
@@ -106,16 +109,12 @@ pub(crate) fn run(arguments: &Imagenet) -> anyhow::Result<ExitCode> {
         "top1": share(first),
         "top5": share(five),
     });
-    match &arguments.json {
-        Some(path) if path.as_os_str() == "-" => println!("{result:#}"),
-        Some(path) => fs::write(path, format!("{result:#}\n")).with_context(|| path.display().to_string())?,
-        None => {}
-    }
-    if arguments.json.as_deref() != Some(Path::new("-")) {
-        println!("pictures {count}");
-        println!("top-1    {:.2} %", share(first) * 100.0);
-        println!("top-5    {:.2} %", share(five) * 100.0);
-    }
+    let text = format!(
+        "pictures {count}\ntop-1    {:.2} %\ntop-5    {:.2} %\n",
+        share(first) * 100.0,
+        share(five) * 100.0
+    );
+    output::text_and_json(&text, arguments.json.as_deref(), || serde_json::to_string_pretty(&result))?;
     failed.sort();
     failed.iter().for_each(|reason| eprintln!("failed: {reason}"));
     if failed.is_empty() {

@@ -13,7 +13,8 @@ mod run_detector;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::CommandFactory as _;
+use sandglass_detector::program::note;
 use sandglass_eval::partial::{Merged, Partial, Places};
 use sandglass_eval::{Policy, Skipped};
 
@@ -22,9 +23,12 @@ use crate::inputs::Inputs;
 use crate::output::Failure;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = sandglass_detector::program::parse();
     let outcome = match arguments.command {
         Some(Command::Merge { parts, output }) => merge(&parts, &output),
+        Some(Command::Generate(generate)) => {
+            generate.run(Arguments::command()).map(|()| Vec::new()).map_err(anyhow::Error::from)
+        }
         Some(Command::Imagenet(arguments)) => {
             return imagenet::run(&arguments).unwrap_or_else(|error| {
                 eprintln!("error: {}", told(&error));
@@ -67,7 +71,7 @@ fn run(arguments: &Run) -> anyhow::Result<Vec<Failure>> {
         let name = || PathBuf::from(format!("eval-part-{}-of-{}.json", shard.number, shard.of));
         let path = arguments.shard_file.clone().unwrap_or_else(name);
         part.write(&path)?;
-        eprintln!("part {}/{} is in {}", shard.number, shard.of, path.display());
+        note(format_args!("part {}/{} is in {}", shard.number, shard.of, path.display()));
         return Ok(inputs.failed);
     }
     result::produce(inputs, &arguments.output, skipped)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sandglass_detector::program::note;
 use sandglass_eval::analysis::{
     self, Confusion, GroupScore, Histogram, Matched, MatchedClass, Operating, Outcomes, Spread, Worst,
 };
@@ -88,7 +89,7 @@ pub(crate) fn produce(inputs: Inputs, output: &Outputs, skipped: Skipped) -> any
     output::print(&whole, output)?;
     if let (Some(path), Some(matched)) = (&output.html, &matched) {
         html::write(path, &whole, matched, &inputs.truth)?;
-        eprintln!("the report is in {}", path.display());
+        note(format_args!("the report is in {}", path.display()));
     }
     Ok(whole.failed)
 }

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sandglass_detector::program::{is_quiet, note};
 use sandglass_detector::source::load_image;
 use sandglass_detector::{Detection, Detector, Device, Settings};
 use sandglass_eval::{Dataset, Detections, Error, Oddity, PixelBox, Skipped, evaluate};
@@ -52,9 +53,9 @@ pub(crate) fn detect_all(arguments: &Run, truth: &Dataset, skipped: &mut Skipped
         (_, n) => n,
     };
     let detector = format!("{} on {}, {threads} at once", first.backbone(), first.engine());
-    eprintln!("{detector}");
+    note(&detector);
     if let Some(reason) = first.fallback() {
-        eprintln!("note: on the CPU: {reason}");
+        note(format_args!("note: on the CPU: {reason}"));
     }
     if !first.is_trained() {
         eprintln!("warning: these weights were never trained: the score means nothing");
@@ -71,7 +72,7 @@ pub(crate) fn detect_all(arguments: &Run, truth: &Dataset, skipped: &mut Skipped
             let (journal, known) =
                 journal::open(folder, &identity(arguments, &first)?, truth.images().len())?;
             if !known.is_empty() {
-                eprintln!("going on after {} pictures of an unfinished run", known.len());
+                note(format_args!("going on after {} pictures of an unfinished run", known.len()));
             }
             (Some(journal), known)
         }
@@ -166,7 +167,9 @@ fn identity(arguments: &Run, detector: &Detector) -> anyhow::Result<String> {
 
 pub(crate) fn bar(pictures: usize, done: usize) -> anyhow::Result<ProgressBar> {
     let style = "{bar:28} {pos}/{len} pictures, {per_sec}, {eta} left{msg}";
-    let progress = ProgressBar::new(pictures as u64).with_style(ProgressStyle::with_template(style)?);
+    let target = if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let progress = ProgressBar::with_draw_target(Some(pictures as u64), target)
+        .with_style(ProgressStyle::with_template(style)?);
     progress.set_position(done as u64);
     progress.reset_eta();
     Ok(progress)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use egui::{Context, ThemePreference, Ui};
 use sandglass_detector::Device;
+use sandglass_detector::program::crash;
 
 use crate::backend::DetectorBackend;
 use crate::command::Command;
@@ -45,6 +46,8 @@ pub struct App {
     theme: Option<Theme>,
     fullscreen: bool,
     looked_at_memory: Option<Instant>,
+    /// Whether the user was told of a worker that ended by a mistake of ours.
+    told_of_crash: bool,
     /// Time of our own code since the last pass.
     busy: Duration,
 }
@@ -71,6 +74,7 @@ impl App {
             theme: None,
             fullscreen: false,
             looked_at_memory: None,
+            told_of_crash: false,
             busy: Duration::ZERO,
         }
     }
@@ -90,9 +94,20 @@ impl App {
         orders
     }
 
+    /// Offers the note of a crash: of the one before this start, or of a worker just now.
+    pub fn offer_crash_note(&mut self, note: PathBuf, now: bool) {
+        self.state.offer_crash_note(note, now);
+    }
+
     /// Takes in what the workers have to say.
     pub fn update(&mut self, ctx: &Context) {
         let begin = Instant::now();
+        if !self.told_of_crash && crash::happened() {
+            self.told_of_crash = true;
+            if let Some(folder) = crash::folder() {
+                self.offer_crash_note(crash::note_in(&folder), true);
+            }
+        }
         if let Some(report) = self.link.poll() {
             for event in report.events {
                 for order in self.state.apply(event) {
@@ -180,6 +195,11 @@ impl eframe::App for App {
 /// # Errors
 /// Where there is no display, or the system refuses a window or a thread.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    let mut last_crash = None;
+    if let Some(folder) = crash::folder() {
+        last_crash = crash::take(&folder);
+        crash::install("sandglass", env!("CARGO_PKG_VERSION"), folder);
+    }
     let viewport = egui::ViewportBuilder::default()
         .with_title("Sandglass")
         .with_app_id("sandglass")
@@ -201,7 +221,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         };
         ctrlc::set_handler(close)?;
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, SETTINGS_KEY));
-        Ok(Box::new(App::new(settings.unwrap_or_default(), models, Box::new(workers), &options)))
+        let mut app = App::new(settings.unwrap_or_default(), models, Box::new(workers), &options);
+        if let Some(note) = last_crash {
+            app.offer_crash_note(note, false);
+        }
+        Ok(Box::new(app))
     };
     eframe::run_native("sandglass", native, Box::new(create))
         .map_err(|error| anyhow::anyhow!("the window could not be opened: {error}"))

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use sandglass::{Device, Options};
+use sandglass_detector::program::{self, ENVIRONMENT, GenerateArgs, Shared};
 
 /// Frames come and go between threads by the megabyte, which leaves the system's allocator with holes that
 /// it keeps for hours; this one gives them back.
@@ -15,8 +16,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Opens a window that plays the source and draws a box with a name and a score around every object.
 /// Backbone and thresholds can be changed while it runs; press ? in the window for the shortcuts.
 #[derive(Debug, Parser)]
-#[command(name = "sandglass", version, after_help = EXAMPLES)]
+#[command(
+    name = "sandglass",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}")
+)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// What to watch: a video, a picture, a folder of pictures, a pattern in quotes, "camera",
     /// "camera:1" or "demo" [default: the first camera, or the demo where there is none]
     source: Option<String>,
@@ -36,6 +46,15 @@ struct Cli {
     /// What the network runs on: auto, cpu, cuda or cuda:N
     #[arg(short, long, value_name = "DEVICE", default_value = "auto")]
     device: Device,
+
+    #[command(flatten)]
+    shared: Shared,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the manual page or completions for a shell
+    Generate(GenerateArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -47,14 +66,15 @@ Examples:
   sandglass --backbone mobilenext-1.0 demo    another network";
 
 fn main() -> anyhow::Result<()> {
-    let Cli { source, backbone, weights, threads, device } = Cli::parse();
+    let Cli { command, source, backbone, weights, threads, device, .. } = program::parse();
+    if let Some(Command::Generate(generate)) = command {
+        return Ok(generate.run(Cli::command())?);
+    }
     sandglass::run(Options { source, backbone, weights, threads, device })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

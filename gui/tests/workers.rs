@@ -261,6 +261,33 @@ fn recordings_are_whole_when_stopped_and_when_the_window_closes() {
 }
 
 #[test]
+fn a_recording_is_closed_when_the_detector_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = RecordPlan { folder: folder.path().into(), annotated: true, sidecar: true, live: false };
+    let mut rig = Rig::new(Duration::ZERO).unwrap();
+    rig.model("alpha");
+    rig.open("20", true);
+    rig.until("detections", Rig::looked);
+    rig.workers.send(Order::Record(plan));
+    let frames = |rig: &Rig| match rig.events.last() {
+        Some(Event::Recording(progress)) => progress.frames,
+        _ => 0,
+    };
+    rig.until("recorded frames", |rig| frames(rig) > 10);
+    let recorded = frames(&rig);
+    rig.model("crashing");
+    rig.until("the new detector", |rig| rig.ready("crashing"));
+    // What is open is closed while the thread unwinds; the window's end waits for it.
+    drop(rig);
+    let videos = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let video = videos.into_iter().find(|path| path.extension().is_some_and(|e| e == "mp4")).unwrap();
+    let count =
+        sandglass_detector::source::open(&video.display().to_string()).unwrap().frame_count().unwrap();
+    let lines = std::fs::read_to_string(video.with_extension("jsonl")).unwrap();
+    assert!(count >= recorded && lines.lines().count() as u64 == count, "{count} of {recorded}");
+}
+
+#[test]
 fn a_recording_that_cannot_be_made_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

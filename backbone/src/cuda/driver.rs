@@ -17,6 +17,7 @@ pub struct Device {
     name: String,
     capability: u32,
     limits: Limits,
+    driver: i32,
 }
 
 /// What the driver says, with what was tried.
@@ -80,7 +81,7 @@ impl Device {
         let (major, minor) = context.compute_capability().map_err(failed("asking what the device can do"))?;
         let capability = u32::try_from(major * 10 + minor).unwrap_or(0);
         let name = context.name().map_err(failed("asking the device's name"))?;
-        Ok(Self { name, capability, limits, context })
+        Ok(Self { name, capability, limits, context, driver: version })
     }
 
     /// What it is called, such as `NVIDIA H200`.
@@ -93,6 +94,12 @@ impl Device {
     #[must_use]
     pub fn capability(&self) -> u32 {
         self.capability
+    }
+
+    /// The newest CUDA that its driver knows, such as `12.4`.
+    #[must_use]
+    pub fn driver(&self) -> String {
+        format!("{}.{}", self.driver / 1000, self.driver % 1000 / 10)
     }
 
     /// Its number.

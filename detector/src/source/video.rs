@@ -13,7 +13,7 @@ use super::FrameSource;
 use crate::error::Error;
 
 pub use avi::AviFile;
-pub use ffmpeg::FfmpegFile;
+pub use ffmpeg::{FfmpegFile, ffmpeg_version};
 pub use mp4::Mp4File;
 
 /// What is read and searched for pictures: a file or bytes.

@@ -364,6 +364,20 @@ impl State {
         self.target.or_else(|| self.shot.as_ref().map(|shot| shot.position))
     }
 
+    /// Tells of the note that a crash left: of a worker just now, or of the program the last time.
+    pub fn offer_crash_note(&mut self, note: PathBuf, now: bool) {
+        let what = match now {
+            true => "A part of Sandglass stopped by a mistake of ours: please close it and start it again",
+            false => "Sandglass stopped by a mistake of ours the last time",
+        };
+        let text = format!(
+            "{what}. A note for a report, without private data, is in {}; nothing was sent",
+            note.display()
+        );
+        let show = Remedy { label: "Show in folder", action: Action::Run(Errand::Reveal(note)) };
+        self.report(Severity::Problem, text, Some(show));
+    }
+
     fn report(&mut self, severity: Severity, text: impl Into<String>, remedy: Option<Remedy>) {
         self.log.add(severity, text.into(), remedy);
     }

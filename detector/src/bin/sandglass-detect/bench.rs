@@ -14,6 +14,9 @@ use crate::NetworkArgs;
 use crate::output::{JsonLines, milliseconds};
 
 #[derive(Args)]
+#[command(
+    after_help = "Example:\n  sandglass-detect bench --backbone mobilenext-1.0,mobilenet-v2-1.0 --threads 1"
+)]
 pub(crate) struct BenchArgs {
     /// Backbones to measure, such as mobilenext-1.0,mobilenet-v2-1.0; at first the default one
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

@@ -6,7 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use sandglass_detector::source::camera;
 
+use crate::output::say;
+
 #[derive(Args)]
+#[command(after_help = "Example:\n  sandglass-detect cameras")]
 pub(crate) struct CamerasArgs {
     /// Only this camera, by number or name
     camera: Option<String>,
@@ -21,10 +24,10 @@ pub(crate) fn run(args: &CamerasArgs) -> Result<ExitCode> {
     let mut failed = false;
     for info in cameras.iter().filter(|info| wanted(info)) {
         found = true;
-        println!("camera:{}  {}", info.id, info.name);
+        say(format_args!("camera:{}  {}", info.id, info.name))?;
         match camera::formats(&info.id) {
-            Ok(formats) if formats.is_empty() => println!("    no format that can be read"),
-            Ok(formats) => formats.iter().for_each(|format| println!("    {format}")),
+            Ok(formats) if formats.is_empty() => say("    no format that can be read")?,
+            Ok(formats) => formats.iter().try_for_each(|format| say(format_args!("    {format}")))?,
             Err(error) => {
                 failed = true;
                 eprintln!("failed: {error}");

@@ -15,6 +15,9 @@ use crate::output::JsonLines;
 /// Says what pictures are of, with an ImageNet classifier in torchvision's layout: MobileNetV1, MobileNetV2 or MobileNeXt.
 /// No classifier's weights come with the program.
 #[derive(Args)]
+#[command(
+    after_help = "Example:\n  sandglass-detect classify photo.jpg --weights imagenet.safetensors --top 3"
+)]
 pub(crate) struct ClassifyArgs {
     /// Pictures, folders, patterns such as 'photos/*.jpg'
     #[arg(value_name = "SOURCE", required = true)]
@@ -50,6 +53,7 @@ pub(crate) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
         let paths = match source::expand(std::slice::from_ref(argument)) {
             Ok(paths) => paths,
             Err(error) => {
+                count += 1;
                 failures.push(error.to_string());
                 continue;
             }
@@ -82,6 +86,6 @@ pub(crate) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} of {} inputs failed", failures.len(), failures.len().max(count));
+    eprintln!("{} of {} inputs failed", failures.len(), count);
     Ok(ExitCode::from(1))
 }

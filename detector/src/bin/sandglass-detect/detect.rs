@@ -7,16 +7,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sandglass_detector::program::is_quiet;
 use sandglass_detector::record::{Line, draw};
 use sandglass_detector::{Detector, Frame, source};
 
 use crate::NetworkArgs;
-use crate::output::{JsonLines, milliseconds, summary};
+use crate::output::{JsonLines, milliseconds, say, summary};
 
 #[derive(Args)]
 pub(crate) struct DetectArgs {
     /// Pictures, folders, patterns, videos, `camera`, `camera:1` or `demo`
-    #[arg(value_name = "SOURCE", required = true)]
+    #[arg(value_name = "SOURCE", required_unless_present = "print_config")]
     sources: Vec<String>,
     /// Backbone by name; `sandglass-detect models` lists them
     #[arg(long, value_name = "NAME")]
@@ -27,10 +28,10 @@ pub(crate) struct DetectArgs {
     #[arg(long, value_name = "F", default_value_t = 0.3)]
     score_threshold: f32,
     /// Of two boxes of a class that overlap by more than this IoU keep the better, 0 to 1
-    #[arg(long, value_name = "F", default_value_t = 0.45)]
+    #[arg(long, value_name = "F", default_value_t = 0.45, hide_short_help = true)]
     iou_threshold: f32,
     /// Most detections of a picture
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, hide_short_help = true)]
     max_detections: usize,
     /// Only these classes, such as person,dog; or all but these, such as --classes=-chair
     #[arg(long, value_name = "A,B", value_delimiter = ',', allow_hyphen_values = true)]
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
             Err(error) => failures.push(error.to_string()),
         }
     }
+    let inputs = paths.len() + failures.len();
     let mut saver = args.save.as_deref().map(|to| Saver::new(to, paths.len())).transpose()?;
     let mut json = args.json.as_deref().map(JsonLines::create).transpose()?;
     let to_terminal = args.json.as_deref() != Some(Path::new("-"));
@@ -106,7 +108,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
                 }
                 if to_terminal {
                     let took = milliseconds(found.timing.total());
-                    progress.suspend(|| println!("{name}: {} ({took:.1} ms)", summary(&found)));
+                    progress.suspend(|| say(format_args!("{name}: {} ({took:.1} ms)", summary(&found))))?;
                 }
             }
             Err(error) => failures.push(error.to_string()),
@@ -123,13 +125,14 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} of {} inputs failed", failures.len(), failures.len().max(paths.len()));
+    eprintln!("{} of {inputs} inputs failed", failures.len());
     Ok(ExitCode::from(1))
 }
 
 /// A bar with rate and time left; hidden for a single picture and where nobody watches.
 pub(crate) fn progress_bar(count: usize) -> ProgressBar {
-    let target = if count > 1 { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if count > 1 && !is_quiet() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(count as u64), target);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

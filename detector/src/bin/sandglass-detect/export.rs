@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use sandglass_detector::export;
+use sandglass_detector::program::note;
 
 /// Writes a detector as an ONNX model (opset 17) for ONNX Runtime, OpenVINO, TensorRT and others.
 ///
@@ -13,6 +14,9 @@ use sandglass_detector::export;
 /// model's metadata. The outputs are class_logits (N × 3234 × classes) and box_deltas (N × 3234 × 4), and with
 /// --boxes scores (softmax) and boxes (x1, y1, x2, y2 from 0 to 1) before suppression.
 #[derive(Args)]
+#[command(
+    after_help = "Example:\n  sandglass-detect export --backbone mobilenet-v2-1.0 --boxes --onnx detector.onnx"
+)]
 pub(crate) struct ExportArgs {
     /// The backbone; not needed where the weights say it
     #[arg(long, value_name = "NAME")]
@@ -37,6 +41,6 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
     }
     let model = export::onnx(args.backbone.as_deref(), args.weights.as_deref(), args.boxes)?;
     std::fs::write(&args.onnx, &model).with_context(|| format!("cannot write {}", args.onnx.display()))?;
-    println!("{}: {:.1} MB", args.onnx.display(), model.len() as f64 / 1e6);
+    note(format_args!("{}: {:.1} MB", args.onnx.display(), model.len() as f64 / 1e6));
     Ok(ExitCode::SUCCESS)
 }

@@ -8,11 +8,13 @@ use clap::Args;
 use sandglass_detector::backbone::Backbone;
 use sandglass_detector::backbone::weights::StoredAs;
 use sandglass_detector::import::import;
+use sandglass_detector::program::note;
 
 /// Reads a checkpoint of the authors' SSDLite detector, or of a classifier laid out as torchvision's
 /// MobileNetV2, and writes a weights file with everything that a program must know about it. Nothing in the
 /// checkpoint is run.
 #[derive(Args)]
+#[command(after_help = "Example:\n  sandglass-detect import checkpoint.pth out.safetensors")]
 pub(crate) struct ImportArgs {
     /// The checkpoint (.pth, .pt, .pth.tar)
     #[arg(value_name = "IN.pth")]
@@ -43,13 +45,13 @@ pub(crate) fn run(args: ImportArgs) -> Result<ExitCode> {
     let stored = if args.f16 { StoredAs::F16 } else { StoredAs::F32 };
     weights.save(&args.output, &info.to_metadata(), stored)?;
     let kind = if info.anchors.is_empty() { "classifier" } else { "detector" };
-    println!(
+    note(format_args!(
         "{}: a {kind} with {} and {} classes, input (RGB - {:?}) / {:?}",
         args.output.display(),
         info.backbone,
         info.classes.len(),
         info.normalisation.mean,
         info.normalisation.deviation
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }

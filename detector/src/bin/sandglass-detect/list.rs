@@ -8,6 +8,7 @@ use clap::Args;
 use sandglass_detector::models;
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  sandglass-detect models --json")]
 pub(crate) struct ListArgs {
     /// Print one JSON object a backbone instead of a table
     #[arg(long)]

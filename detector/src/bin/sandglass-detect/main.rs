@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use sandglass_detector::program::{self, ENVIRONMENT, GenerateArgs, Shared, crash, note};
 use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
 
 mod bench;
@@ -20,6 +21,7 @@ mod import;
 mod list;
 mod output;
 mod quantize;
+mod selftest;
 #[cfg(feature = "video")]
 mod video;
 
@@ -34,7 +36,27 @@ mod video;
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:
+    after_help = EXAMPLES,
+    after_long_help = format!("{LONG_EXAMPLES}\n\n{ENVIRONMENT}"),
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    detect: detect::DetectArgs,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sandglass-detect photo.jpg
+  sandglass-detect photos/ --json found.jsonl --save out/
+  sandglass-detect camera --record out.mp4
+More, and exit statuses, with --help.";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
   sandglass-detect photo.jpg                          print what is in a picture
   sandglass-detect photos/ --json found.jsonl         one JSON object a picture
   sandglass-detect 'photos/*.jpg' --save out/ --classes person,dog
@@ -42,15 +64,9 @@ mod video;
   sandglass-detect camera --record out.mp4 --sidecar out.jsonl   until Ctrl-C
   sandglass-detect cameras                            which cameras and formats there are
   sandglass-detect models                             which networks there are
+  sandglass-detect selftest                           whether everything works here
 
-Exit status: 0 all done, 1 some input failed (the others are done), 2 wrong usage."
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    detect: detect::DetectArgs,
-}
+Exit status: 0 all done, 1 some input failed (the others are done), 2 wrong usage.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -62,6 +78,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Tell what pictures are of, with an ImageNet classifier
     Classify(classify::ClassifyArgs),
+    /// Look whether everything works: engines, weights, videos, cameras, GPU
+    Selftest(selftest::SelftestArgs),
     /// List the cameras and what they offer
     #[cfg(feature = "camera")]
     Cameras(cameras::CamerasArgs),
@@ -73,6 +91,8 @@ enum Command {
     /// Write a detector as an ONNX model
     #[cfg(feature = "export")]
     Export(export::ExportArgs),
+    /// Write manual pages or completions for a shell
+    Generate(GenerateArgs),
 }
 
 /// Which network, and where it runs.
@@ -105,7 +125,7 @@ impl NetworkArgs {
 /// Says it where a detector is not what one may think: on the CPU for lack of a GPU, or never trained.
 fn warn(detector: &Detector) {
     if let Some(reason) = detector.fallback() {
-        eprintln!("note: running on the {}: {reason}", detector.engine());
+        note(format_args!("note: running on the {}: {reason}", detector.engine()));
     }
     if !detector.is_trained() {
         eprintln!(
@@ -129,19 +149,26 @@ fn class_filter(names: &[String]) -> Result<ClassFilter> {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = program::parse();
+    if let Some(folder) = crash::folder() {
+        crash::install("sandglass-detect", env!("CARGO_PKG_VERSION"), folder);
+    }
     let outcome = match cli.command {
         Some(Command::Models(args)) => list::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Classify(args)) => classify::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Quantize(args)) => quantize::run(&args),
+        Some(Command::Selftest(args)) => selftest::run(&args),
         #[cfg(feature = "camera")]
         Some(Command::Cameras(args)) => cameras::run(&args),
         #[cfg(feature = "import")]
         Some(Command::Import(args)) => import::run(args),
         #[cfg(feature = "export")]
         Some(Command::Export(args)) => export::run(&args),
+        Some(Command::Generate(args)) => {
+            args.run(Cli::command()).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+        }
         None => detect::run(&cli.detect),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! Where results go: JSON lines, and lines for people.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -12,6 +13,14 @@ use serde::Serialize;
 /// Milliseconds to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
+}
+
+/// A line of results on standard output.
+///
+/// # Errors
+/// Where it cannot be written; a pipe that was closed ends the program quietly, in `main`.
+pub(crate) fn say(line: impl Display) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 /// JSON lines to a file, or to standard output for `-`.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use sandglass_detector::program::note;
 use sandglass_detector::quantise::{Calibration, Method};
 use sandglass_detector::source;
 
@@ -15,6 +16,7 @@ use crate::detect::progress_bar;
 /// The pictures show the network what it will meet; their annotations are not needed. The result is a weights
 /// file that every command and the viewer take as --weights. Measure it: sandglass-eval --voc DIR --weights OUT.
 #[derive(Args)]
+#[command(after_help = "Example:\n  sandglass-detect quantize --calibration photos/ --out small.safetensors")]
 pub(crate) struct QuantizeArgs {
     /// The backbone; not needed where the weights say it
     #[arg(long, value_name = "NAME")]
@@ -78,15 +80,15 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<ExitCode> {
     bar.finish_and_clear();
     model.save(&args.out)?;
     let size = std::fs::metadata(&args.out).map_or(0, |m| m.len());
-    println!(
+    note(format_args!(
         "{}: {} of {count} pictures, {:.1} MB; in float: {}",
         args.out.display(),
         model.backbone(),
         size as f64 / 1e6,
         model.float_layers.join(", ")
-    );
+    ));
     let ratios = model.signal_to_error.iter().map(|(name, db)| format!("{name} {db:.1} dB"));
-    println!("signal to error: {}", ratios.collect::<Vec<_>>().join(", "));
+    note(format_args!("signal to error: {}", ratios.collect::<Vec<_>>().join(", ")));
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

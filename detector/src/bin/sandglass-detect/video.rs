@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use sandglass_detector::program::note;
 use sandglass_detector::record::{
     Background, Line, Overlay, Quality, Recorded, Recorder, RecorderOptions, Status, Summary, WhenFull,
 };
@@ -19,7 +20,7 @@ use sandglass_detector::source::{self, FrameSource, OpenOptions};
 use sandglass_detector::{Detections, Detector, Device, Error, Frame};
 
 use crate::detect::{DetectArgs, progress_bar};
-use crate::output::{JsonLines, milliseconds, summary};
+use crate::output::{JsonLines, milliseconds, say, summary};
 
 /// Frames that may wait between two stages.
 const WAITING: usize = 4;
@@ -30,41 +31,41 @@ pub(crate) struct VideoArgs {
     #[arg(long, value_name = "OUT.mp4")]
     pub(crate) record: Option<PathBuf>,
     /// Write over recordings and sidecars that exist
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     force: bool,
     /// Record the frames as they are, without boxes
-    #[arg(long, requires = "record")]
+    #[arg(long, requires = "record", hide_short_help = true)]
     raw: bool,
     /// Draw a line with time, backbone and latency onto the recording
-    #[arg(long, requires = "record", conflicts_with = "raw")]
+    #[arg(long, requires = "record", conflicts_with = "raw", hide_short_help = true)]
     banner: bool,
     /// Write a line of JSON for each recorded frame to this file
-    #[arg(long, value_name = "FILE.jsonl", requires = "record")]
+    #[arg(long, value_name = "FILE.jsonl", requires = "record", hide_short_help = true)]
     sidecar: Option<PathBuf>,
     /// Constant quality: the H.264 quantiser, 0 (best) to 51
-    #[arg(long, value_name = "Q", default_value_t = 26, conflicts_with = "bitrate")]
+    #[arg(long, value_name = "Q", default_value_t = 26, conflicts_with = "bitrate", hide_short_help = true)]
     quality: u8,
     /// Average bits a second instead, such as 4000000
-    #[arg(long, value_name = "BITS")]
+    #[arg(long, value_name = "BITS", hide_short_help = true)]
     bitrate: Option<u32>,
     /// A new file every N seconds: out.mp4, out-2.mp4 …
-    #[arg(long, value_name = "N", requires = "record")]
+    #[arg(long, value_name = "N", requires = "record", hide_short_help = true)]
     segment_secs: Option<u64>,
     /// End the recording before its files have more than N bytes together
-    #[arg(long, value_name = "N", requires = "record")]
+    #[arg(long, value_name = "N", requires = "record", hide_short_help = true)]
     max_bytes: Option<u64>,
     /// End the recording when the disk has less than N megabytes free
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, hide_short_help = true)]
     keep_free_mb: u64,
     /// At most so many frames a second are used; for pictures, how many are shown a second
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", hide_short_help = true)]
     fps: Option<f64>,
     /// Stop after so many seconds of the source
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     seconds: Option<f64>,
     /// Size, rate and packing (MJPEG, YUYV, NV12 …) wanted of a camera; the closest it offers is taken
     #[cfg(feature = "camera")]
-    #[arg(long, value_name = "WxH[@FPS][:PACKING]", default_value = "1280x720@30")]
+    #[arg(long, value_name = "WxH[@FPS][:PACKING]", default_value = "1280x720@30", hide_short_help = true)]
     camera_format: source::camera::Wish,
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &DetectArgs, name: &str, detector: &mut Detector) -> Res
     let video = &args.video;
     let source = video.open(name)?;
     if let Some(remark) = source.remark() {
-        eprintln!("note: {remark}");
+        note(format_args!("note: {remark}"));
     }
     let live = source.live_since().is_some();
     let overlay = (!video.raw).then_some(Overlay { banner: video.banner });
@@ -248,7 +249,7 @@ impl Run<'_> {
     /// A camera: the newest frame counts, and what goes wrong may come right again.
     fn follow_live(&mut self, mut source: Box<dyn FrameSource>, stop: &AtomicBool) -> Result<()> {
         let mut trouble = String::new();
-        eprintln!("{}: until Ctrl-C", source.name());
+        note(format_args!("{}: until Ctrl-C", source.name()));
         while !stop.load(Ordering::SeqCst) {
             match source.next_frame() {
                 Ok(Some(frame)) => {
@@ -299,7 +300,7 @@ impl Run<'_> {
             json.write(&Line::new(&self.name, Some((number, frame.captured())), &self.backbone, &found))?;
         } else if self.recording.is_none() {
             let time = frame.captured().as_secs_f64();
-            self.progress.suspend(|| println!("{time:8.3} s: {}", summary(&found)));
+            self.progress.suspend(|| say(format_args!("{time:8.3} s: {}", summary(&found))))?;
         }
         let Some(recording) = &self.recording else { return Ok(true) };
         recording.push(Recorded {
@@ -338,14 +339,14 @@ impl Run<'_> {
         if self.to_terminal {
             let (name, detector) = (&self.name, self.detector);
             let rate = tally.frames as f64 / took.as_secs_f64().max(1e-9);
-            println!(
+            note(format_args!(
                 "{name}: {} frames in {:.1} s ({rate:.1} a second), {}, {}{}",
                 tally.frames,
                 took.as_secs_f64(),
                 self.backbone,
                 detector.engine(),
                 if tally.interrupted { ", interrupted" } else { "" }
-            );
+            ));
             tally.print(took, recorded.as_ref());
         }
         for failure in &tally.failures {
@@ -370,10 +371,10 @@ impl Tally {
 
     fn print(&self, took: Duration, recorded: Option<&(Summary, Status)>) {
         for (label, (count, best)) in &self.seen {
-            println!("  {label:12} in {count:4} frames, best score {best:.2}");
+            note(format_args!("  {label:12} in {count:4} frames, best score {best:.2}"));
         }
         if self.lost > 0 {
-            println!("  {} frames lost (damaged, or overwritten by newer ones)", self.lost);
+            note(format_args!("  {} frames lost (damaged, or overwritten by newer ones)", self.lost));
         }
         let each = |time: Duration| milliseconds(time) / self.frames.max(1) as f64;
         let mut stages = vec![("decode", self.decoding), ("detect", self.detecting)];
@@ -383,27 +384,27 @@ impl Tally {
         // Cameras decode on a thread of their own, which is not timed here.
         stages.retain(|(_, time)| !time.is_zero());
         for (stage, time) in &stages {
-            println!("  {stage:13} {:7.2} ms a frame", each(*time));
+            note(format_args!("  {stage:13} {:7.2} ms a frame", each(*time)));
         }
-        println!("  {:13} {:7.2} ms a frame", "all of it", each(took));
+        note(format_args!("  {:13} {:7.2} ms a frame", "all of it", each(took)));
         let Some((summary, status)) = recorded else { return };
         for file in &summary.files {
-            println!("recorded {}", file.display());
+            note(format_args!("recorded {}", file.display()));
         }
         let dropped = match status.dropped {
             0 => String::new(),
             count => format!(", {count} dropped because coding was too slow"),
         };
-        println!(
+        note(format_args!(
             "  {} frames, {:.2} s, {}×{}, {:.1} MB{dropped}",
             summary.frames,
             summary.duration.as_secs_f64(),
             summary.width,
             summary.height,
             summary.bytes as f64 / 1e6
-        );
+        ));
         if let Some(reason) = &summary.ended {
-            println!("  it ended because {reason}");
+            note(format_args!("  it ended because {reason}"));
         }
     }
 }

@@ -55,14 +55,23 @@ enum Said {
     Complaint(String),
 }
 
-/// Whether there is an ffmpeg; asked once.
+/// Whether there is an ffmpeg.
 pub(super) fn is_installed() -> bool {
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
-    *INSTALLED.get_or_init(|| {
+    ffmpeg_version().is_some()
+}
+
+/// What the installed ffmpeg says it is, such as `ffmpeg version 5.1.6`; asked once.
+#[must_use]
+pub fn ffmpeg_version() -> Option<&'static str> {
+    static VERSION: OnceLock<Option<String>> = OnceLock::new();
+    let ask = || {
         let mut ask = Command::new("ffmpeg");
-        ask.arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        ask.status().is_ok_and(|status| status.success())
-    })
+        let output = ask.arg("-version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let first = text.split(" Copyright").next().and_then(|text| text.lines().next());
+        first.filter(|_| output.status.success()).map(str::to_owned)
+    };
+    VERSION.get_or_init(ask).as_deref()
 }
 
 impl FfmpegFile {

@@ -22,6 +22,7 @@ mod table;
 /// itself. mAP is 11-point on VOC2007 test, of the weights that come with the program; top-1 is what the authors
 /// published for the classifier on ImageNet. Untrained backbones take as long as trained ones.
 #[derive(Args)]
+#[command(after_help = "Example:\n  sandglass-detect compare --threads 1 --svg accuracy.svg")]
 pub(crate) struct CompareArgs {
     /// Backbones, such as mobilenext-1.0,classic-1.0,mobilenext-0.6-id4; at first all that `models` lists
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

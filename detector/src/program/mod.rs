@@ -1,0 +1,109 @@
+//! What our programs share around their work: values that come from the environment or a configuration file where no flag
+//! gives them, `--quiet`, `--print-config`, manual pages and completions, and notes about crashes.
+//!
+//! A program declares its arguments with clap, flattens [`Shared`] into them, and calls [`parse`] in place of
+//! `Parser::parse`.
+
+mod configuration;
+pub mod crash;
+mod generate;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, Parser};
+
+pub use configuration::{ENVIRONMENT, Layers};
+pub use generate::{GenerateArgs, Kind};
+
+/// The flags that every program of ours has.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Shared {
+    /// Print no notes and no progress; warnings and errors still
+    #[arg(short, long, global = true, help_heading = "General")]
+    pub quiet: bool,
+    /// Print the settings in force and where each is from, as a configuration file, and exit
+    #[arg(long, help_heading = "General")]
+    pub print_config: bool,
+}
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether `--quiet` was given: nobody wants notes or progress.
+#[must_use]
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Tells people something on standard error, unless they want quiet.
+pub fn note(words: impl Display) {
+    if !is_quiet() {
+        // Nobody reads: that is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "{words}");
+    }
+}
+
+/// Reads the program's command line; what no flag gives comes from the environment, then from the configuration file. For
+/// `--help` and the like, and for what makes no sense, it prints and ends the program (status 2 for the latter).
+#[must_use]
+pub fn parse<P: Parser>() -> P {
+    let layers = Layers::of_this_machine();
+    let outcome = read(P::command(), &layers, std::env::args_os().collect());
+    let outcome = outcome.and_then(|matches| {
+        if wants_config(&matches) {
+            let text = layers.describe(&P::command(), &matches);
+            // A closed pipe has seen what it wanted.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            std::process::exit(0);
+        }
+        P::from_arg_matches(&matches).map_err(|error| error.format(&mut P::command()))
+    });
+    outcome.unwrap_or_else(|error| error.exit())
+}
+
+fn wants_config(matches: &ArgMatches) -> bool {
+    matches!(matches.try_get_one::<bool>("print_config"), Ok(Some(true)))
+}
+
+/// The command line over its layers.
+fn read(command: Command, layers: &Layers, args: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
+    // Help and version need no configuration, be it broken; and the flags decide which of the settings count.
+    let flags = match command.clone().try_get_matches_from(&args) {
+        Err(error) if !error.use_stderr() => return Err(error),
+        Err(_) => command.clone().ignore_errors(true).try_get_matches_from(&args).unwrap_or_default(),
+        Ok(matches) => matches,
+    };
+    let settings = layers
+        .settings(&command, &flags)
+        .map_err(|reason| command.clone().error(ErrorKind::InvalidValue, reason))?;
+    let mut command = settings.iter().fold(command, |command, setting| setting.apply(command));
+    let matches = command.try_get_matches_from_mut(args).map_err(|mut error| {
+        // The flag that clap names may not be what the user wrote.
+        if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+            && let Some(setting) = settings.iter().find(|setting| setting.is_in(argument, &flags))
+        {
+            let hint = format!("the value is from {}", setting.origin).into();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint]));
+        }
+        error
+    })?;
+    QUIET
+        .store(matches!(innermost(&matches).try_get_one::<bool>("quiet"), Ok(Some(true))), Ordering::Relaxed);
+    Ok(matches)
+}
+
+/// The matches of the subcommand that was called; a global flag is there, wherever it stood.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
+}
+
+/// Whether a flag was written on the command line itself.
+fn was_given(matches: &ArgMatches, id: &str) -> bool {
+    // Asking for an argument that the command does not have is an error in clap.
+    let known = matches.try_contains_id(id).is_ok();
+    known && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
