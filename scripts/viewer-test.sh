@@ -15,7 +15,7 @@ mkdir -p "$pictures"
 cargo build --release --locked --workspace
 
 work=$(mktemp -d)
-display_pid= manager_pid= viewer_pid=
+display_pid='' manager_pid='' viewer_pid=''
 finish() {
     [ -z "$viewer_pid" ] || kill "$viewer_pid" 2> /dev/null || true
     [ -z "$manager_pid" ] || kill "$manager_pid" 2> /dev/null || true
