@@ -158,12 +158,24 @@ impl Recordings {
     #[must_use]
     pub fn folder(&self) -> PathBuf {
         let usual = || {
-            let user = directories::UserDirs::new();
-            let videos = user.as_ref().map(|u| u.video_dir().unwrap_or(u.home_dir()).to_owned());
+            let videos = videos().or_else(|| etcetera::home_dir().ok());
             videos.unwrap_or_default().join("Sandglass")
         };
         self.folder.clone().unwrap_or_else(usual)
     }
+}
+
+/// The system's folder for videos, where it has one.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn videos() -> Option<PathBuf> {
+    xdg_user::videos().ok().flatten()
+}
+
+/// The system's folder for videos: always of this name, whatever the file manager shows.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn videos() -> Option<PathBuf> {
+    let name = if cfg!(target_os = "macos") { "Movies" } else { "Videos" };
+    etcetera::home_dir().ok().map(|home| home.join(name)).filter(|folder| folder.is_dir())
 }
 
 /// The parts of the side panel.

@@ -5,6 +5,12 @@
 //! those of Python's `pickletools`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The longest pickle that is read, in bytes: room for fifty thousand tensors.
+const MOST_BYTES: usize = 8 << 20;
+/// The most values, and the most that are on the stack or kept for later; each takes many times its byte.
+const MOST_VALUES: usize = 1 << 20;
 
 /// The number of a value.
 pub(super) type Id = usize;
@@ -15,12 +21,12 @@ pub(super) enum Value {
     /// None, or something that no checkpoint needs the content of.
     Opaque,
     Int(i64),
-    Text(String),
+    Text(Rc<str>),
     /// A tuple or list.
     Sequence(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// A class or function: module and name.
-    Global(String, String),
+    Global(Rc<str>, Rc<str>),
     /// A function and its arguments.
     Call(Id, Id),
     /// Something stored elsewhere.
@@ -63,7 +69,7 @@ impl Pickle {
     /// Reads the pickle at the start of `bytes`.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let machine = Machine {
-            bytes,
+            bytes: bytes.get(..MOST_BYTES).unwrap_or(bytes),
             at: 0,
             values: Vec::new(),
             stack: Vec::new(),
@@ -87,6 +93,10 @@ struct Machine<'a> {
 impl Machine<'_> {
     fn run(mut self) -> Result<Pickle, String> {
         loop {
+            let most = self.values.len().max(self.stack.len()).max(self.memo.len()).max(self.marks.len());
+            if most > MOST_VALUES {
+                return Err("its pickle has more values than any state dict".into());
+            }
             let opcode = self.take(1)?[0];
             match opcode {
                 b'.' => {
@@ -170,7 +180,7 @@ impl Machine<'_> {
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
                     let text = |id: Id| match self.values.get(id) {
-                        Some(Value::Text(text)) => Ok(text.clone()),
+                        Some(Value::Text(text)) => Ok(Rc::clone(text)),
                         _ => Err("a class without a name"),
                     };
                     let global = Value::Global(text(module)?, text(name)?);
@@ -190,9 +200,17 @@ impl Machine<'_> {
         }
     }
 
+    /// Why there is no more to read.
+    fn cut(&self) -> String {
+        match self.bytes.len() {
+            MOST_BYTES => format!("its pickle is longer than {MOST_BYTES} bytes"),
+            _ => "its pickle ends in the middle".into(),
+        }
+    }
+
     fn take(&mut self, count: usize) -> Result<&[u8], String> {
         let end = self.at.checked_add(count).filter(|&end| end <= self.bytes.len());
-        let end = end.ok_or("its pickle ends in the middle")?;
+        let end = end.ok_or_else(|| self.cut())?;
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
@@ -222,7 +240,7 @@ impl Machine<'_> {
 
     fn text(&mut self, length_bytes: usize) -> Result<(), String> {
         let length = self.number(length_bytes)?;
-        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
+        let text = String::from_utf8_lossy(self.take(length)?).into();
         self.push(Value::Text(text));
         Ok(())
     }
@@ -234,10 +252,10 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn line(&mut self) -> Result<String, String> {
+    fn line(&mut self) -> Result<Rc<str>, String> {
         let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|&byte| byte == b'\n').ok_or("its pickle ends in the middle")?;
-        let line = String::from_utf8_lossy(&rest[..length]).into_owned();
+        let length = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| self.cut())?;
+        let line = String::from_utf8_lossy(&rest[..length]).into();
         self.at += length + 1;
         Ok(line)
     }
@@ -291,7 +309,7 @@ impl Machine<'_> {
     fn call(&mut self) -> Result<(), String> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let dict = matches!(self.values.get(function), Some(Value::Global(module, name))
-            if module == "collections" && (name == "OrderedDict" || name == "defaultdict"));
+            if &**module == "collections" && matches!(&**name, "OrderedDict" | "defaultdict"));
         self.push(if dict { Value::Dict(Vec::new()) } else { Value::Call(function, arguments) });
         Ok(())
     }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read};
+use std::ops::Deref;
 use std::path::Path;
+use std::rc::Rc;
 
 use half::{bf16, f16};
 
@@ -11,8 +13,13 @@ use super::Weights;
 use super::pickle::{Id, Pickle, Value};
 use crate::error::Error;
 
-/// The largest checkpoint, tensor and pickle that are read, in bytes: far above any network here.
+/// The largest checkpoint that is read, in bytes: far above any network here.
 const MOST_BYTES: u64 = 1 << 30;
+/// What may always come out of a checkpoint, in bytes, however small it is; see [`most_bytes`].
+const LEAST_LIMIT: usize = 32 << 20;
+
+/// The most dimensions of a tensor.
+const MOST_SIDES: usize = 8;
 
 /// Keys under which training scripts keep the state dict.
 const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
@@ -49,22 +56,26 @@ fn read_zip(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
         archive.file_names().flatten().find(|name| name.ends_with("/data.pkl")).map(|name| name.into_owned());
     let pickle = pickle.ok_or("the archive has no data.pkl")?;
     let folder = pickle.trim_end_matches("data.pkl").to_owned();
+    let mut left = most_bytes(bytes);
     let mut read = |name: &str| -> Result<Vec<u8>, String> {
         let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
         let mut content = Vec::new();
-        file.take(MOST_BYTES).read_to_end(&mut content).map_err(|e| format!("{name}: {e}"))?;
+        file.take(left as u64 + 1).read_to_end(&mut content).map_err(|e| format!("{name}: {e}"))?;
+        left = left.checked_sub(content.len()).ok_or(TOO_MUCH)?;
         Ok(content)
     };
     if read(&format!("{folder}byteorder")).is_ok_and(|order| order == b"big") {
         return Err("it was written on a big-endian machine".into());
     }
     let pickle = Pickle::read(&read(&pickle)?)?;
-    let mut storages = HashMap::new();
-    tensors(&pickle, &mut |key| {
-        if !storages.contains_key(key) {
-            storages.insert(key.to_owned(), read(&format!("{folder}data/{key}"))?);
+    let mut storages: HashMap<String, Rc<[u8]>> = HashMap::new();
+    tensors(&pickle, most_bytes(bytes), &mut |key| {
+        if let Some(storage) = storages.get(key) {
+            return Ok(Rc::clone(storage));
         }
-        Ok(storages.get(key).cloned().unwrap_or_default())
+        let storage: Rc<[u8]> = read(&format!("{folder}data/{key}"))?.into();
+        storages.insert(key.to_owned(), Rc::clone(&storage));
+        Ok(storage)
     })
 }
 
@@ -94,8 +105,8 @@ fn read_legacy(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
         storages.insert(key, values);
         rest = after;
     }
-    tensors(&object, &mut |key| {
-        storages.get(key).map(|values| values.to_vec()).ok_or_else(|| format!("the storage {key} is missing"))
+    tensors(&object, most_bytes(bytes), &mut |key| {
+        storages.get(key).copied().ok_or_else(|| format!("the storage {key} is missing"))
     })
 }
 
@@ -105,23 +116,36 @@ fn storage_sizes(pickle: &Pickle) -> HashMap<String, usize> {
     all.filter_map(|id| Storage::find(pickle, id)).map(|s| (s.key.to_owned(), s.dtype.size())).collect()
 }
 
-/// Every tensor of the state dict by name, in f32. `storage` gives the bytes behind a key.
-fn tensors(
+/// The bytes that the files of an archive, and then all tensors in f32, may have together. Tensors may share
+/// storages and be of 16 bits, archives may be packed; what is many times larger than the file is an attack.
+fn most_bytes(file: &[u8]) -> usize {
+    file.len().saturating_mul(4).max(LEAST_LIMIT)
+}
+
+/// What is said where [`most_bytes`] are not enough.
+const TOO_MUCH: &str = "what comes out of it is many times larger than the file";
+
+/// Every tensor of the state dict by name, in f32, `most` bytes in all. `storage` gives the bytes behind a key.
+fn tensors<B: Deref<Target = [u8]>>(
     pickle: &Pickle,
-    storage: &mut dyn FnMut(&str) -> Result<Vec<u8>, String>,
+    most: usize,
+    storage: &mut dyn FnMut(&str) -> Result<B, String>,
 ) -> Result<Vec<NamedTensor>, String> {
     let wrapped = WRAPPERS.iter().find_map(|key| pickle.entry(pickle.root, key));
     let Value::Dict(entries) = pickle.get(wrapped.unwrap_or(pickle.root)) else {
         return Err("no state dict in it (a whole saved module cannot be read; save its state_dict())".into());
     };
     let mut found = Vec::new();
+    let mut left = most;
     for &(key, value) in entries {
         let (Some(name), Some(tensor)) = (pickle.text(key), StoredTensor::find(pickle, value)) else {
             continue;
         };
         let name = name.strip_prefix("module.").unwrap_or(name);
         let bytes = storage(tensor.storage.key)?;
-        let values = tensor.values(&bytes).map_err(|reason| format!("{name}: {reason}"))?;
+        let count = tensor.count(&bytes).map_err(|reason| format!("{name}: {reason}"))?;
+        left = count.checked_mul(size_of::<f32>()).and_then(|size| left.checked_sub(size)).ok_or(TOO_MUCH)?;
+        let values = tensor.values(&bytes, count).map_err(|reason| format!("{name}: {reason}"))?;
         found.push((name.to_owned(), tensor.shape, values));
     }
     Ok(found)
@@ -170,7 +194,7 @@ impl<'a> Storage<'a> {
         let Value::Persistent(id) = pickle.get(id) else { return None };
         let [_, class, key, ..] = pickle.sequence(*id)? else { return None };
         let Value::Global(_, class) = pickle.get(*class) else { return None };
-        let dtype = match class.as_str() {
+        let dtype = match &**class {
             "DoubleStorage" => Dtype::F64,
             "FloatStorage" => Dtype::F32,
             "HalfStorage" => Dtype::F16,
@@ -192,37 +216,42 @@ struct StoredTensor<'a> {
 }
 
 impl<'a> StoredTensor<'a> {
-    fn find(pickle: &'a Pickle, id: Id) -> Option<Self> {
+    fn find(pickle: &'a Pickle, mut id: Id) -> Option<Self> {
+        // A parameter holds a tensor, never another parameter: one step down, and no more.
+        if let ("_rebuild_parameter", &[tensor, ..]) = Self::call(pickle, id)? {
+            id = tensor;
+        }
+        let ("_rebuild_tensor_v2", &[storage, offset, shape, strides, ..]) = Self::call(pickle, id)? else {
+            return None;
+        };
+        let sizes = |id| -> Option<Vec<usize>> {
+            let sides = pickle.sequence(id).filter(|sides| sides.len() <= MOST_SIDES)?;
+            sides.iter().map(|&side| pickle.size(side)).collect()
+        };
+        let (shape, strides) = (sizes(shape)?, sizes(strides)?);
+        let storage = Storage::find(pickle, storage)?;
+        let offset = pickle.size(offset)?;
+        (shape.len() == strides.len()).then_some(Self { storage, offset, shape, strides })
+    }
+
+    /// The name of a function that is called, and its arguments.
+    fn call(pickle: &'a Pickle, id: Id) -> Option<(&'a str, &'a [Id])> {
         let Value::Call(function, arguments) = pickle.get(id) else { return None };
         let Value::Global(_, function) = pickle.get(*function) else { return None };
-        let arguments = pickle.sequence(*arguments)?;
-        match (function.as_str(), arguments) {
-            // A parameter holds a tensor, which is never a parameter again: no endless descent.
-            ("_rebuild_parameter", &[tensor, ..]) if tensor < id => Self::find(pickle, tensor),
-            ("_rebuild_tensor_v2", &[storage, offset, shape, strides, ..]) => {
-                let sizes = |id| -> Option<Vec<usize>> {
-                    pickle.sequence(id)?.iter().map(|&i| pickle.size(i)).collect()
-                };
-                let (shape, strides) = (sizes(shape)?, sizes(strides)?);
-                let storage = Storage::find(pickle, storage)?;
-                (shape.len() == strides.len() && shape.len() <= 8).then_some(Self {
-                    storage,
-                    offset: pickle.size(offset)?,
-                    shape,
-                    strides,
-                })
-            }
-            _ => None,
-        }
+        Some((function, pickle.sequence(*arguments)?))
+    }
+
+    /// How many values it has, where the storage's bytes can hold them.
+    fn count(&self, bytes: &[u8]) -> Result<usize, &'static str> {
+        let count = self.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+        // Each value has its own place in a sound tensor, so more values than places is a lie.
+        let places = bytes.len() / self.storage.dtype.size();
+        count.filter(|&n| n <= places).ok_or("its shape is larger than its storage")
     }
 
     /// The values in row-major order, taken out of the storage's bytes.
-    fn values(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
+    fn values(&self, bytes: &[u8], count: usize) -> Result<Vec<f32>, String> {
         let size = self.storage.dtype.size();
-        let count = self.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
-        // Each value has its own place in a sound tensor, so more values than places is a lie.
-        let count =
-            count.filter(|&n| n <= bytes.len() / size).ok_or("its shape is larger than its storage")?;
         let value = |index: usize| {
             let mut rest = index;
             let mut at = self.offset;
@@ -251,6 +280,98 @@ mod tests {
             let error = load(&path).unwrap_err().to_string();
             assert!(error.contains("x.pth: not a PyTorch checkpoint"), "{error}");
         }
+    }
+
+    /// A text, as pickles have it.
+    fn text(text: &str) -> Vec<u8> {
+        [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+    }
+
+    /// A tensor of `count` values in 32 bits, all of the storage `k`.
+    fn tensor(count: u16) -> Vec<u8> {
+        let storage = [&b"("[..], &text("storage"), b"ctorch\nFloatStorage\n", &text("k"), b"NNtQ"].concat();
+        let sides = [&b"K\0M"[..], &count.to_le_bytes(), b"\x85K\x01\x85"].concat();
+        [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &storage, &sides, b"tR"].concat()
+    }
+
+    /// What is read of a file of the older format with this object and `values` zeros in the storage `k`.
+    fn legacy(object: &[u8], values: usize) -> Result<Vec<NamedTensor>, String> {
+        let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.N.N.";
+        let keys = [&b"("[..], &text("k"), b"l."].concat();
+        let count = (values as u64).to_le_bytes();
+        read_legacy(&[&magic[..], object, &keys, &count, &vec![0; values * 4]].concat())
+    }
+
+    #[test]
+    fn one_storage_many_times_is_refused() {
+        // Two tensors of one storage are usual; ten thousand of a large one would fill the memory.
+        let object = |times: usize| {
+            let entries = [text("a"), b"h\0".to_vec()].concat().repeat(times);
+            [&tensor(60_000)[..], b"q\0}(", &entries, b"u."].concat()
+        };
+        assert_eq!(legacy(&object(2), 60_000).unwrap().len(), 2);
+        let refused = legacy(&object(10_000), 60_000).unwrap_err();
+        assert_eq!(refused, TOO_MUCH);
+        // Nor does a small tensor of a large storage cost more than itself.
+        let object =
+            [&tensor(1)[..], b"q\0}(", &[text("a"), b"h\0".to_vec()].concat().repeat(100_000), b"u."];
+        let started = std::time::Instant::now();
+        assert_eq!(legacy(&object.concat(), 1_000_000).unwrap().len(), 100_000);
+        assert!(started.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn archives_that_unpack_to_much_are_refused() {
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        for (name, content) in [
+            ("a/data.pkl", [&b"}("[..], &text("a"), &tensor(9), b"u."].concat()),
+            ("a/data/k", vec![0; LEAST_LIMIT + 1]),
+        ] {
+            archive.start_file(name, options).unwrap();
+            std::io::Write::write_all(&mut archive, &content).unwrap();
+        }
+        let archive = archive.finish().unwrap().into_inner();
+        assert!(archive.len() < 100_000);
+        assert_eq!(read_zip(&archive).unwrap_err(), TOO_MUCH);
+    }
+
+    #[test]
+    fn parameters_inside_parameters_are_no_tensors() {
+        // A million deep, which is more than any stack holds.
+        let parameter = b"h\0h\x01\x85Rq\x01";
+        let object = [&b"ctorch._utils\n_rebuild_parameter\nq\0"[..], &tensor(1), b"q\x01"].concat();
+        let entry = [&b"}("[..], &text("a"), b"h\x01u."].concat();
+        let nested = |depth: usize| [&object[..], &parameter.repeat(depth), &entry].concat();
+        assert_eq!(legacy(&nested(1), 1).unwrap().len(), 1);
+        assert_eq!(legacy(&nested(2), 1).unwrap().len(), 0);
+        assert_eq!(legacy(&nested(300_000), 1).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn shapes_of_many_sides_are_not_looked_at() {
+        // One list of a hundred thousand sides, which every tensor of as many names as its shape.
+        let list = [&b"]("[..], &b"K\x01".repeat(100_000), b"eq\0"].concat();
+        let start = [&list[..], b"ctorch._utils\n_rebuild_tensor_v2\nq\x01Nq\x02}("].concat();
+        let entry = [&text("a")[..], b"h\x01(h\x02K\0h\0h\0tR"].concat();
+        let started = std::time::Instant::now();
+        let object = [&start[..], &entry.repeat(100_000), b"u."].concat();
+        assert_eq!(legacy(&object, 1).unwrap().len(), 0);
+        assert!(started.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn pickles_stay_near_their_size() {
+        for (opcode, most) in [(&b"N"[..], 2 << 20), (b"(", 2 << 20), (b"N2", 1 << 20), (b"N\x94", 2 << 20)] {
+            let refused = Pickle::read(&opcode.repeat(most)).unwrap_err();
+            assert!(refused.contains("more values"), "{refused}");
+        }
+        // A long name costs its bytes once, however often it is a class's.
+        let named = [&b"X\0\0\x10\0"[..], &[b'a'; 1 << 20], b"q\0"].concat();
+        let pickle = Pickle::read(&[&named[..], &b"h\0h\0\x93".repeat(100_000), b"."].concat()).unwrap();
+        assert!(matches!(pickle.get(pickle.root), Value::Global(..)));
+        let long = Pickle::read(&[&b"X\xff\xff\xff\0"[..], &[0; 1 << 24]].concat()).unwrap_err();
+        assert!(long.contains("longer than"), "{long}");
     }
 
     #[test]

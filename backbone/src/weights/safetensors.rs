@@ -48,6 +48,10 @@ impl Weights {
     }
 
     fn parse(path: PathBuf, bytes: Bytes) -> Result<Self, Error> {
+        if has_huge_number(&bytes) {
+            let reason = "not a safetensors file: a tensor in it is larger than any file".into();
+            return Err(Error::WeightsFile { path, reason });
+        }
         let (header, stored) = match SafeTensors::read_metadata(&bytes) {
             Ok(read) => read,
             Err(error) => {
@@ -113,6 +117,24 @@ impl Weights {
         let bytes = safetensors::serialize(views, Some(facts)).map_err(|e| refuse(e.to_string()))?;
         std::fs::write(path, bytes).map_err(|e| refuse(e.to_string()))
     }
+}
+
+/// Whether the header has a number of more than 18 digits, be it a size or a place. `safetensors` adds them up
+/// unchecked.
+fn has_huge_number(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return false };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let (mut text, mut escaped, mut digits) = (false, false, 0);
+    rest.iter().take(length).any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = text,
+            b'"' => text = !text,
+            _ => {}
+        }
+        digits = if byte.is_ascii_digit() && !text { digits + 1 } else { 0 };
+        digits > 18
+    })
 }
 
 fn dtype(stored: safetensors::Dtype) -> Dtype {
@@ -195,6 +217,16 @@ mod tests {
         refused(file(beyond, 7));
         let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#;
         refused(file(huge, 8));
+        // Sizes that each fit 64 bits, and do not together.
+        let size = (1u64 << 61) - 1;
+        let tensor = |i: u64| {
+            let (start, end) = (i * size, (i + 1) * size);
+            format!(r#""{i}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{start},{end}]}}"#)
+        };
+        let overflowing = format!("{{{}}}", (0..8).map(tensor).collect::<Vec<_>>().join(","));
+        assert!(refused(file(&overflowing, 0)).contains("larger than any file"));
+        let long_texts = r#"{"__metadata__":{"1\"11111111111111111111":"22222222222222222222"}}"#;
+        assert!(Weights::from_bytes("w", file(long_texts, 0)).is_ok());
         let folder = tempfile::tempdir().unwrap();
         assert!(Weights::open(folder.path()).unwrap_err().to_string().contains("not a file"));
         assert!(Weights::open(&folder.path().join("none")).is_err());

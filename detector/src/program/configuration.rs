@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ArgMatches, Command};
+use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 
 use super::was_given;
 
@@ -69,10 +70,9 @@ impl Layers {
         match set("SANDGLASS_CONFIG") {
             Some(file) => Self::new(environment, Some(PathBuf::from(file)), true),
             None => {
-                let folders = directories::BaseDirs::new();
-                let usual =
-                    |folders: directories::BaseDirs| folders.config_dir().join("sandglass/config.toml");
-                Self::new(environment, folders.map(usual), false)
+                let folders = choose_native_strategy().ok();
+                let usual = folders.map(|folders| folders.config_dir().join("sandglass/config.toml"));
+                Self::new(environment, usual, false)
             }
         }
     }

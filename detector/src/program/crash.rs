@@ -9,6 +9,8 @@ use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
+
 /// The note's name in its folder.
 const NAME: &str = "crash.txt";
 /// The name of a note that was offered already.
@@ -22,7 +24,7 @@ static HAPPENED: AtomicBool = AtomicBool::new(false);
 /// The folder for the settings and notes of all our programs, where this system has one.
 #[must_use]
 pub fn folder() -> Option<PathBuf> {
-    directories::BaseDirs::new().map(|folders| folders.data_dir().join("sandglass"))
+    choose_native_strategy().ok().map(|folders| folders.data_dir().join("sandglass"))
 }
 
 /// From here on a panic of any thread leaves a note in `folder`, and says so on standard error.

@@ -9,7 +9,7 @@ use std::process::Command;
 const SCREEN: usize = 50;
 
 /// Compares `-h`, `--help` and the help of every subcommand with the files in `folder`.
-pub fn check(program: &str, folder: &Path) {
+pub(crate) fn check(program: &str, folder: &Path) {
     let said = |args: &[&str]| said(program, args);
     let short = said(&["-h"]);
     assert!(short.lines().count() <= SCREEN, "-h fills {} lines:\n{short}", short.lines().count());

@@ -3,7 +3,7 @@
 use yuv::{YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvRange, YuvStandardMatrix};
 
 use super::{CameraFormat, Encoding};
-use crate::frame::Frame;
+use crate::frame::{Frame, MAX_SIDE};
 use crate::source::jpeg;
 
 /// Unpacks a picture that was promised in `format`.
@@ -18,6 +18,9 @@ pub fn unpack(bytes: &[u8], format: CameraFormat) -> Result<Frame, String> {
         return jpeg::decode(bytes);
     }
     let CameraFormat { width, height, .. } = format;
+    if ![width, height].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
+        return Err(format!("a picture of {width}×{height} pixels is not accepted"));
+    }
     let (columns, rows) = (width as usize, height as usize);
     let needed = match format.encoding {
         Encoding::Yuyv => columns.next_multiple_of(2) * rows * 2,

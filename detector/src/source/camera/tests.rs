@@ -254,6 +254,13 @@ fn packings_become_rgb() {
         let reason = pixels::unpack(&vec![0; bytes], format(encoding)).unwrap_err();
         assert!(reason.contains(&bytes.to_string()), "{reason}");
     }
+    // Of these sides some products are 0 in 64 bits.
+    for (width, height) in [(0, 3), (3, 0), (u32::MAX, 1 << 31), (1 << 31, 1 << 31), (16_385, 1)] {
+        for encoding in [Encoding::Yuyv, Encoding::Nv12, Encoding::Rgb, Encoding::Gray] {
+            let lie = CameraFormat { width, height, ..format(encoding) };
+            assert!(pixels::unpack(&[0; 64], lie).unwrap_err().contains("is not accepted"));
+        }
+    }
 }
 
 /// A camera of 1280×720 at 30 a second that keeps time.

@@ -27,12 +27,15 @@ pub struct AviFile {
     next: usize,
     given: u64,
     damaged: u64,
+    /// Where the picture lies that was tried last, if it could not be decoded.
+    broken: Option<u64>,
 }
 
 /// What an AVI file says of its first video stream.
 #[derive(Debug, Default)]
 struct Index {
-    /// Place and length of each picture; a length of 0 repeats the one before.
+    /// Place and length of each picture; one that repeats the picture before it has the same place, and a length of
+    /// 0 where there is none.
     pictures: Vec<(u64, u32)>,
     /// Seconds of a picture as a fraction.
     scale: u32,
@@ -55,7 +58,7 @@ pub(super) fn open(path: &Path) -> Result<Option<Result<AviFile, Refusal>>, Erro
         Err(refusal) => return Ok(Some(Err(refusal))),
     };
     let (path, input) = (path.to_owned(), Box::new(file));
-    Ok(Some(Ok(AviFile { path, input, index, next: 0, given: 0, damaged: 0 })))
+    Ok(Some(Ok(AviFile { path, input, index, next: 0, given: 0, damaged: 0, broken: None })))
 }
 
 impl AviFile {
@@ -79,13 +82,17 @@ impl AviFile {
     }
 
     fn decode(&mut self, at: usize) -> Result<Result<Frame, String>, Error> {
-        // An empty chunk means that the picture before it stays.
-        let stored = self.index.pictures.get(..=at).and_then(|p| p.iter().rfind(|(_, size)| *size > 0));
+        let stored = self.index.pictures.get(at).filter(|(_, size)| *size > 0);
         let Some(&(offset, size)) = stored else { return Ok(Err("there is no picture yet".into())) };
+        if self.broken == Some(offset) {
+            return Ok(Err("it repeats a damaged picture".into()));
+        }
         let mut data = vec![0; size as usize];
         let read = self.input.seek(SeekFrom::Start(offset)).and_then(|_| self.input.read_exact(&mut data));
         read.map_err(|source| Error::Io { path: self.path.clone(), source })?;
-        Ok(jpeg::decode(&data))
+        let decoded = jpeg::decode(&data);
+        self.broken = decoded.is_err().then_some(offset);
+        Ok(decoded)
     }
 }
 
@@ -166,10 +173,12 @@ fn read_index(file: &mut (impl Read + Seek), len: u64) -> io::Result<Result<Inde
                 match &name {
                     b"AVI " | b"AVIX" | b"movi" | b"rec " => true,
                     b"hdrl" => {
-                        if size > MAX_HEADER || end > len {
+                        // The name is part of it.
+                        let Some(size) = size.checked_sub(4).filter(|_| size <= MAX_HEADER && end <= len)
+                        else {
                             return Ok(Err("its header is damaged or cut short".into()));
-                        }
-                        let mut header = vec![0; size as usize - 4];
+                        };
+                        let mut header = vec![0; size as usize];
                         file.read_exact(&mut header)?;
                         match video_stream(&header, &mut index) {
                             Ok(number) => stream = Some(number),
@@ -185,7 +194,9 @@ fn read_index(file: &mut (impl Read + Seek), len: u64) -> io::Result<Result<Inde
                     return Ok(Err("it has more or larger pictures than are accepted".into()));
                 }
                 if end <= len {
-                    index.pictures.push((body, size));
+                    // An empty chunk means that the picture before it stays.
+                    let before = index.pictures.last().copied().filter(|_| size == 0);
+                    index.pictures.push(before.unwrap_or((body, size)));
                 }
                 false
             }

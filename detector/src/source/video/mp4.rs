@@ -26,6 +26,12 @@ mod samples;
 /// The largest coded picture that is read, in bytes; an uncoded one of the largest size has 14 million.
 const MAX_CODED: u32 = 64 << 20;
 
+/// The most pictures that are taken to wait in the decoder for their turn; H.264 lets 16 of them.
+const MAX_INSIDE: usize = 64;
+/// How many times the bytes of a file may be part of a picture. Once is usual; without a limit a small file could
+/// keep the decoder busy for days.
+const MAX_OVERLAP: u64 = 16;
+
 /// Opens a file; the inner error is a file that is not for us.
 pub(super) fn open(path: &Path) -> Result<Result<Mp4File, Refusal>, Error> {
     let (file, len) = open_file(path)?;
@@ -99,6 +105,10 @@ impl Mp4File {
         let whole = track.samples.iter().position(|s| !fits(s)).unwrap_or(track.samples.len());
         if whole == 0 {
             return Err("is cut short: it has an index, but none of the pictures".into());
+        }
+        let sizes = track.samples.iter().take(whole).map(|s| u64::from(s.size));
+        if sizes.sum::<u64>() > len.saturating_mul(MAX_OVERLAP) {
+            return Err("its index is damaged: its pictures lie one upon the other".into());
         }
         let first = track.samples.iter().map(|s| s.time).min().unwrap_or(0);
         let (shown, delay) = match track.edit {
@@ -208,6 +218,10 @@ impl Mp4File {
                 let packet = self.packet(sample)?;
                 self.next += 1;
                 self.inside.push(Reverse(sample.time));
+                if self.inside.len() > MAX_INSIDE {
+                    // The picture before all others will not come any more: its sample had none.
+                    self.inside.pop();
+                }
                 match self.decoder.decode(&packet) {
                     Ok(picture) => picture.map(|p| Picture::copy(&p, &self.track)).into_iter().collect(),
                     Err(_) => {
@@ -350,5 +364,23 @@ impl Picture {
             3 => image::imageops::rotate270(&rgb),
             _ => rgb,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_without_a_picture_are_forgotten() {
+        let mut video =
+            Mp4File::from_bytes("x", &include_bytes!("../../../../assets/demo/demo.mp4")[..]).unwrap();
+        for sample in video.track.samples.iter_mut().skip(1) {
+            sample.size = 0;
+        }
+        while video.next_frame().unwrap().is_some() {
+            assert!(video.inside.len() <= MAX_INSIDE);
+        }
+        assert_eq!((video.next, video.given), (360, 1));
     }
 }

@@ -268,3 +268,109 @@ fn rubbish_in_the_index_is_no_panic() {
         let _ = Mp4File::from_bytes("cut", demo[..length].to_vec());
     }
 }
+
+/// A chunk of a RIFF file.
+fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let padding = vec![0; content.len() % 2];
+    [&kind[..], &(content.len() as u32).to_le_bytes(), content, &padding].concat()
+}
+
+/// An AVI file with these pictures of Motion JPEG, 25 a second.
+fn avi(pictures: &[&[u8]]) -> Vec<u8> {
+    let stream = [&b"vidsMJPG"[..], &[0; 12], &1_u32.to_le_bytes(), &25_u32.to_le_bytes(), &[0; 20]].concat();
+    let stream = chunk(b"LIST", &[&b"strl"[..], &chunk(b"strh", &stream)].concat());
+    let header = chunk(b"LIST", &[&b"hdrl"[..], &stream].concat());
+    let pictures: Vec<u8> = pictures.iter().flat_map(|picture| chunk(b"00dc", picture)).collect();
+    let movie = chunk(b"LIST", &[&b"movi"[..], &pictures].concat());
+    chunk(b"RIFF", &[&b"AVI "[..], &header, &movie].concat())
+}
+
+fn opened(bytes: &[u8]) -> Result<AviFile, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.avi");
+    std::fs::write(&path, bytes).unwrap();
+    AviFile::open(path)
+}
+
+/// A grey JPEG of one colour, four blocks of 8×8 a byte.
+fn grey(width: u16, height: u16, blocks: usize) -> Vec<u8> {
+    let steps = [&[0xff, 0xd8, 0xff, 0xdb, 0, 67, 0][..], &[1; 64]].concat();
+    let size = [height.to_be_bytes(), width.to_be_bytes()].concat();
+    let frame = [&[0xff, 0xc0, 0, 11, 8][..], &size, &[1, 1, 0x11, 0]].concat();
+    // One code a table, a single 0: no difference to the block before, and no more of this block.
+    let table = |class: u8| [&[0xff, 0xc4, 0, 20, class << 4, 1][..], &[0; 16]].concat();
+    let scan = [0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0];
+    let data = vec![0; blocks.div_ceil(4)];
+    [&steps, &frame, &table(0), &table(1), &scan[..], &data, &[0xff, 0xd9]].concat()
+}
+
+#[test]
+fn a_header_list_shorter_than_its_name_is_refused() {
+    let mut bytes = avi(&[&grey(8, 8, 1)]);
+    assert!(opened(&bytes).is_ok());
+    let header = bytes.windows(4).position(|w| w == b"hdrl").unwrap();
+    for size in 0..4 {
+        bytes[header - 4..header].copy_from_slice(&[size, 0, 0, 0]);
+        let said = opened(&bytes).err().unwrap().to_string();
+        assert!(said.contains("header is damaged"), "{said}");
+    }
+}
+
+#[test]
+fn empty_chunks_repeat_the_picture_before() {
+    let (good, other, bad) = (grey(8, 8, 1), grey(16, 8, 2), &grey(8, 8, 1)[..40]);
+    let mut video = opened(&avi(&[b"", &good, b"", bad, b"", b"", &other, b""])).unwrap();
+    assert_eq!(video.frame_count(), Some(8));
+    let frames: Vec<Frame> = std::iter::from_fn(|| video.next_frame().unwrap()).collect();
+    let seen: Vec<_> = frames.iter().map(|f| (f.width(), f.captured().as_millis())).collect();
+    assert_eq!(seen, [(8, 40), (8, 80), (16, 240), (16, 280)]);
+    assert_eq!(video.dropped(), 4);
+    // Neither a search for what an empty chunk repeats nor a damaged picture tried again and again.
+    let large = &grey(2000, 2000, 62_500)[..12_000];
+    for first in [&b""[..], large] {
+        let many: Vec<&[u8]> = std::iter::once(first).chain(std::iter::repeat_n(&b""[..], 300_000)).collect();
+        let started = std::time::Instant::now();
+        let mut video = opened(&avi(&many)).unwrap();
+        assert!(video.next_frame().unwrap_err().to_string().contains("none of its pictures"));
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_small_jpeg_does_not_claim_a_large_picture() {
+    let decode = crate::source::jpeg::decode;
+    assert_eq!(decode(&grey(800, 800, 10_000)).unwrap().width(), 800);
+    for (width, height) in [(16_384, 16_384), (8000, 8000), (1000, 1000)] {
+        let reason = decode(&grey(width, height, 1)).unwrap_err();
+        assert!(reason.contains("are no JPEG"), "{reason}");
+    }
+}
+
+/// The demo with a fragment behind it: `runs` runs of `count` pictures of `size` bytes from the file's start on.
+fn with_fragment(runs: usize, count: u32, size: u32) -> Result<Mp4File, Error> {
+    let boxed = |kind: &[u8; 4], content: &[u8]| {
+        [&(content.len() as u32 + 8).to_be_bytes()[..], kind, content].concat()
+    };
+    // Flags: where the data begins and the usual size; then where a run begins.
+    let header = [&[0, 0, 0, 0x11, 0, 0, 0, 1][..], &[0; 8], &size.to_be_bytes()].concat();
+    let run = [&[0, 0, 0, 1][..], &count.to_be_bytes(), &[0; 4]].concat();
+    let parts = [boxed(b"tfhd", &header), boxed(b"trun", &run).repeat(runs)].concat();
+    let fragment = boxed(b"moof", &boxed(b"traf", &parts));
+    let demo = include_bytes!("../../../../assets/demo/demo.mp4");
+    Mp4File::from_bytes("x.mp4", [&demo[..], &fragment].concat())
+}
+
+#[test]
+fn pictures_that_lie_one_upon_the_other_are_refused() {
+    // The same bytes may be a few pictures.
+    assert!(with_fragment(10, 1, 500_000).is_ok());
+    let said = with_fragment(20, 1, 500_000).err().unwrap().to_string();
+    assert!(said.contains("one upon the other"), "{said}");
+}
+
+#[test]
+fn a_fragment_has_no_more_pictures_than_bytes() {
+    assert!(with_fragment(1, 1000, 0).is_ok());
+    let said = with_fragment(1, u32::MAX, 0).err().unwrap().to_string();
+    assert!(said.contains("index is damaged"), "{said}");
+}

@@ -93,7 +93,8 @@ pub(super) fn read_track(file: &mut (impl Read + Seek + ?Sized), len: u64) -> Re
                 if end > len {
                     break;
                 }
-                fragment(track, &load(file, body, end, len)?, at, &mut next_decode_time)?;
+                let moof = load(file, body, end, len)?;
+                fragment(track, &moof, at, &mut next_decode_time, len)?;
             }
             _ => {}
         }

@@ -72,12 +72,13 @@ pub(super) fn table(track: &mut Track, stbl: &[u8], len: u64) -> Result<(), Stri
     Ok(())
 }
 
-/// Adds the pictures of one movie fragment that starts at byte `moof_at`.
+/// Adds the pictures of one movie fragment that starts at byte `moof_at` of a file of `len` bytes.
 pub(super) fn fragment(
     track: &mut Track,
     moof: &[u8],
     moof_at: u64,
     decode_time: &mut i64,
+    len: u64,
 ) -> Result<(), String> {
     for (index, Part { body: traf, .. }) in parts(moof).filter(|p| p.kind == *b"traf").enumerate() {
         let tfhd = need::<Tfhd>(traf)?;
@@ -101,7 +102,8 @@ pub(super) fn fragment(
                 offset = base.saturating_add_signed(from.into());
             }
             for entry in &trun.samples {
-                if track.samples.len() == MAX_SAMPLES {
+                // No more pictures than there are bytes for.
+                if track.samples.len() == MAX_SAMPLES || track.samples.len() as u64 >= len {
                     return Err(CUT.into());
                 }
                 let size = entry.size.unwrap_or(usual_size);
