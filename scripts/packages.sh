@@ -42,10 +42,20 @@ need_packages() {
         done
         chosen+=("$package")
     done
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${chosen[@]}" >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${chosen[@]}" >&2
 }
 
-# What the build needs (libclang: for the camera's bindings), and what a window needs while it runs.
-build_packages=(g++ pkg-config "libclang1-14|libclang1-15|libclang1-16|libclang1-17|libclang1-18|libclang1-19|libclang1-20")
+# What the build needs (libclang: for the camera's bindings; nasm: the video codec is silently slower without), and what a window needs while it runs.
+build_packages=(g++ nasm pkg-config "libclang1-14|libclang1-15|libclang1-16|libclang1-17|libclang1-18|libclang1-19|libclang1-20")
 window_packages=(libgl1 libgl1-mesa-dri libglx-mesa0 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0
     libxkbcommon-x11-0)
+
+# Programs from crates.io that check or package: NAME VERSION and what else cargo install is to know. One of this version that
+# is in PATH will do; otherwise it is built into target/tools, once.
+need_tool() {
+    tools=$(realpath -m "${CARGO_TARGET_DIR:-target}")/tools
+    PATH=$tools/bin:$PATH
+    # cargo's own subcommands want to be called as such
+    "$1" --version 2> /dev/null | grep -qw "v\?$2" ||
+        cargo install --locked --root "$tools" --target-dir "$tools/build" "$1@$2" "${@:3}"
+}

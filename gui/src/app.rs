@@ -206,6 +206,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .with_inner_size([1180.0, 740.0])
         .with_min_inner_size([760.0, 480.0])
         .with_drag_and_drop(true);
+    // Without a picture of its own the window has the system's.
+    let icon = eframe::icon_data::from_png_bytes(include_bytes!("../../packaging/sandglass.png")).ok();
+    let viewport = icon.into_iter().fold(viewport, egui::ViewportBuilder::with_icon);
     let native = eframe::NativeOptions { viewport, ..Default::default() };
     let create = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         view::style(&cc.egui_ctx);
