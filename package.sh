@@ -44,6 +44,8 @@ folders=("$PWD=/sandglass" "$target=/target" "$cargo_home=/cargo" "$(rustc --pri
 RUSTFLAGS=$(printf -- '--remap-path-prefix=%s ' "${folders[@]}")
 CFLAGS=$(printf -- '-ffile-prefix-map=%s ' "${folders[@]}")
 export RUSTFLAGS CFLAGS CXXFLAGS=$CFLAGS
+# The camera's bindings are made of the kernel's headers, which zig does not look for where Debian has them.
+export BINDGEN_EXTRA_CLANG_ARGS="-idirafter /usr/include -idirafter /usr/include/$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
 
 # The programs by name, so that what only the other members of the workspace need stays out.
 programs=(sandglass sandglass-detect sandglass-eval)

@@ -74,6 +74,7 @@ impl Finding {
         Self { area, name: name.into(), backend: None, verdict, detail, milliseconds: None, difference: None }
     }
 
+    #[cfg(any(feature = "camera", feature = "cuda", feature = "video"))]
     fn absent(area: Area, name: &str, detail: impl Into<String>) -> Self {
         Self { verdict: Verdict::Absent, ..Self::new(area, name, Ok(detail.into())) }
     }
