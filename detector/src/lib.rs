@@ -38,6 +38,7 @@ pub mod record;
 pub mod selftest;
 mod settings;
 pub mod source;
+mod words;
 mod work;
 
 pub use classify::{Classifier, Guess};

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::heads::{INPUT_SIZE, ssdlite};
 use crate::models;
+use crate::words::without_paths;
 use crate::work::INPUT_BYTES;
 
 /// What a finding is about.
@@ -69,7 +70,8 @@ impl Finding {
     fn new(area: Area, name: impl Into<String>, outcome: Result<String, String>) -> Self {
         let (verdict, detail) = match outcome {
             Ok(detail) => (Verdict::Passed, detail),
-            Err(detail) => (Verdict::Failed, detail),
+            // Reports are given away: what went wrong, not where on this disk.
+            Err(detail) => (Verdict::Failed, without_paths(&detail)),
         };
         Self { area, name: name.into(), backend: None, verdict, detail, milliseconds: None, difference: None }
     }

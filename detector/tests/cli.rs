@@ -67,7 +67,7 @@ fn wrong_usage_is_status_2_and_says_what_is_right() {
     for (arguments, expected) in [
         (vec![], "SOURCE"),
         (vec!["--backbone", "resnet"], "mobilenext-1.0"),
-        (vec!["--score-threshold", "7"], "between 0 and 1"),
+        (vec!["--score-threshold", "7"], "from 0 to 1"),
         (vec!["--classes", "unicorn"], "tvmonitor"),
         // Whether it is the driver that is missing or the device.
         (vec!["--device", "cuda:99"], "NVIDIA driver"),
@@ -323,4 +323,56 @@ fn manual_pages_and_completions_come_of_the_same_command_line() {
     std::fs::write(folder.path().join("file"), b"").unwrap();
     let failed = run(&["generate", "man", "--to", path(&folder.path().join("file"))]);
     assert!(failed.status.code() == Some(2) && text(&failed.stderr).contains("file"));
+}
+
+#[test]
+fn bash_completes_what_belongs_to_a_subcommand() {
+    let script = text(&run(&["generate", "bash"]).stdout);
+    let ask = "COMP_WORDS=(sandglass-detect quantize --method ''); COMP_CWORD=3; \
+               _sandglass__detect sandglass-detect '' --method; echo \"${COMPREPLY[@]}\"";
+    match Command::new("bash").arg("-c").arg(format!("{script}\n{ask}")).output() {
+        Ok(output) => {
+            assert_eq!(text(&output.stdout).trim(), "minmax percentile mse", "{}", text(&output.stderr))
+        }
+        Err(_) => println!("skipped: bash is absent"),
+    }
+}
+
+#[test]
+fn every_option_has_words_in_the_manual() {
+    let page = text(&run(&["generate", "man"]).stdout);
+    let lines: Vec<&str> = page.lines().collect();
+    let entries = lines.windows(3).filter(|entry| entry[0] == ".TP");
+    let silent: Vec<_> = entries.filter(|entry| entry[2].starts_with('.') || entry[2].is_empty()).collect();
+    assert!(silent.is_empty() && lines.iter().filter(|line| **line == ".TP").count() > 20, "{silent:?}");
+    assert!(page.contains(".SH EXAMPLES\n.nf\n"));
+}
+
+#[test]
+fn flags_for_every_command_may_stand_before_one() {
+    let quiet = run(&["-q", "models"]);
+    assert!(
+        quiet.status.success() && text(&quiet.stdout).contains("mobilenext-1.0"),
+        "{}",
+        text(&quiet.stderr)
+    );
+    let config = text(&run(&["bench", "--print-config", "--threads", "3"]).stdout);
+    assert!(config.contains("threads = 3") && !config.contains("camera-format"), "{config}");
+    let misplaced = run(&["--threads", "1", "models"]);
+    let said = text(&misplaced.stderr);
+    assert!(
+        misplaced.status.code() == Some(2) && said.contains("--threads") && said.contains("`models`"),
+        "{said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn that_nobody_reads_errors_is_no_crash() {
+    let (home, (reader, writer)) = (tempfile::tempdir().unwrap(), std::io::pipe().unwrap());
+    drop(reader);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sandglass-detect"));
+    program.arg("missing.jpg").env("HOME", home.path()).env_remove("XDG_DATA_HOME").stderr(writer);
+    assert_eq!(program.status().unwrap().code(), Some(1));
+    assert!(!home.path().join(".local/share/sandglass/crash.txt").exists());
 }

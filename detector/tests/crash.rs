@@ -23,7 +23,7 @@ mod crash {
         let offered = take(&data).unwrap();
         let note = std::fs::read_to_string(&offered).unwrap();
         assert!(note.contains("sandglass-test 0.0") && note.contains("thread: worker"), "{note}");
-        assert!(note.contains("words: no frame in (a path) at 3") && note.contains("crash.rs:"), "{note}");
+        assert!(note.contains("words: no frame in (a path)\n") && note.contains("crash.rs:"), "{note}");
         for private in ["/home/", &*std::env::temp_dir().to_string_lossy(), env!("CARGO_MANIFEST_DIR")] {
             assert!(!note.contains(private), "{private}: {note}");
         }

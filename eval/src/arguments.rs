@@ -25,7 +25,7 @@ use crate::imagenet::Imagenet;
     max_term_width = 100,
     after_help = EXAMPLES,
     after_long_help = format!("{LONG_EXAMPLES}\n\n{ENVIRONMENT}"),
-    args_conflicts_with_subcommands = true,
+    override_usage = "sandglass-eval [OPTIONS]\n       sandglass-eval <COMMAND>",
     subcommand_negates_reqs = true
 )]
 pub(crate) struct Arguments {

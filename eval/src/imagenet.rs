@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use sandglass_detector::complain;
 use sandglass_detector::program::note;
 use sandglass_detector::{Classifier, Device, source};
 use serde_json::json;
@@ -116,11 +117,11 @@ pub(crate) fn run(arguments: &Imagenet) -> anyhow::Result<ExitCode> {
     );
     output::text_and_json(&text, arguments.json.as_deref(), || serde_json::to_string_pretty(&result))?;
     failed.sort();
-    failed.iter().for_each(|reason| eprintln!("failed: {reason}"));
+    failed.iter().for_each(|reason| complain!("failed: {reason}"));
     if failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("pictures that failed, left out: {}", failed.len());
+    complain!("pictures that failed, left out: {}", failed.len());
     Ok(ExitCode::FAILURE)
 }
 

@@ -1,5 +1,6 @@
 //! What is scored: ground truth and detections, from wherever the arguments say.
 
+use sandglass_detector::complain;
 use std::fs;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ impl Inputs {
         let (mut truth, coco) = ground_truth(arguments, skipped)?;
         let left_out = arguments.limit.map(|limit| truth.keep_first(limit.get())).unwrap_or_default();
         if truth.images().is_empty() {
-            eprintln!("warning: the set has no image");
+            complain!("warning: the set has no image");
         }
         if let Some(folder) = &arguments.save_detections {
             // Now rather than after a long run.
@@ -68,7 +69,7 @@ impl Inputs {
         let unknown = one_sided(self.found.classes(), self.truth.classes());
         // Our own detectors know classes that a small set need not have.
         if !unknown.is_empty() && self.detector.is_none() {
-            eprintln!("warning: no object of the set is called {unknown}: left out of the means");
+            complain!("warning: no object of the set is called {unknown}: left out of the means");
             skipped.meet(Oddity::UnknownClass, || Error::Name {
                 what: "class",
                 name: unknown,
@@ -77,7 +78,7 @@ impl Inputs {
         }
         let missing = one_sided(self.truth.classes(), self.found.classes());
         if !missing.is_empty() {
-            eprintln!("warning: no detections are given for {missing}: scored as nothing found");
+            complain!("warning: no detections are given for {missing}: scored as nothing found");
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use sandglass_detector::program::note;
+use sandglass_detector::complain;
+use sandglass_detector::program::{crash, note};
 use sandglass_eval::partial::{Merged, Partial, Places};
 use sandglass_eval::{Policy, Skipped};
 
@@ -24,6 +25,9 @@ use crate::output::Failure;
 
 fn main() -> ExitCode {
     let arguments: Arguments = sandglass_detector::program::parse();
+    if let Some(folder) = crash::folder() {
+        crash::install("sandglass-eval", env!("CARGO_PKG_VERSION"), folder);
+    }
     let outcome = match arguments.command {
         Some(Command::Merge { parts, output }) => merge(&parts, &output),
         Some(Command::Generate(generate)) => {
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Imagenet(arguments)) => {
             return imagenet::run(&arguments).unwrap_or_else(|error| {
-                eprintln!("error: {}", told(&error));
+                complain!("error: {}", told(&error));
                 ExitCode::FAILURE
             });
         }
@@ -44,13 +48,13 @@ fn main() -> ExitCode {
         Ok(failed) if failed.is_empty() => ExitCode::SUCCESS,
         Ok(failed) => {
             for Failure { image, reason } in &failed {
-                eprintln!("failed: image {image}: {reason}");
+                complain!("failed: image {image}: {reason}");
             }
-            eprintln!("pictures that failed, scored as having no detections: {}", failed.len());
+            complain!("pictures that failed, scored as having no detections: {}", failed.len());
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("error: {}", told(&error));
+            complain!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }

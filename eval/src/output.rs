@@ -50,7 +50,8 @@ pub(crate) fn text_and_json(
     let document = || document().map(|text| text + "\n").context("writing the result as JSON");
     match json {
         Some(path) if path == Path::new("-") => {
-            eprint!("{text}");
+            // Nobody reads: that is no reason to stop.
+            let _ = io::stderr().write_all(text.as_bytes());
             to_stdout(&document()?)
         }
         Some(path) => {

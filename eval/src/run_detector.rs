@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sandglass_detector::complain;
 use sandglass_detector::program::{is_quiet, note};
 use sandglass_detector::source::load_image;
 use sandglass_detector::{Detection, Detector, Device, Settings};
@@ -58,7 +59,7 @@ pub(crate) fn detect_all(arguments: &Run, truth: &Dataset, skipped: &mut Skipped
         note(format_args!("note: on the CPU: {reason}"));
     }
     if !first.is_trained() {
-        eprintln!("warning: these weights were never trained: the score means nothing");
+        complain!("warning: these weights were never trained: the score means nothing");
     }
     let mut found = Detections::default();
     for label in first.classes().iter().skip(1) {

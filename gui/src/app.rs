@@ -231,5 +231,13 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         Ok(Box::new(app))
     };
     eframe::run_native("sandglass", native, Box::new(create))
-        .map_err(|error| anyhow::anyhow!("the window could not be opened: {error}"))
+        .map_err(|error| {
+        let displays = ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"];
+        match cfg!(target_os = "linux") && displays.iter().all(|name| std::env::var_os(name).is_none()) {
+            true => anyhow::anyhow!(
+                "there is no display (DISPLAY and WAYLAND_DISPLAY are not set); sandglass-detect works without one"
+            ),
+            false => anyhow::anyhow!("the window could not be opened: {error}"),
+        }
+    })
 }

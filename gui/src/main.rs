@@ -1,9 +1,11 @@
 //! The viewer's command line.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use sandglass::{Device, Options};
+use sandglass_detector::complain;
 use sandglass_detector::program::{self, ENVIRONMENT, GenerateArgs, Shared};
 
 /// Frames come and go between threads by the megabyte, which leaves the system's allocator with holes that
@@ -19,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "sandglass",
     version,
-    args_conflicts_with_subcommands = true,
+    override_usage = "sandglass [OPTIONS] [SOURCE]\n       sandglass generate <KIND>",
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}")
 )]
@@ -63,14 +65,23 @@ Examples:
   sandglass camera:1                          the second camera
   sandglass street.mp4                        a video
   sandglass 'photos/*.jpg'                    pictures, one after the other
-  sandglass --backbone mobilenext-1.0 demo    another network";
+  sandglass --backbone mobilenext-1.0 demo    another network
 
-fn main() -> anyhow::Result<()> {
+Exit status: 0 the window was closed, 2 wrong usage, or no window can be opened.";
+
+fn main() -> ExitCode {
     let Cli { command, source, backbone, weights, threads, device, .. } = program::parse();
-    if let Some(Command::Generate(generate)) = command {
-        return Ok(generate.run(Cli::command())?);
+    let outcome = match command {
+        Some(Command::Generate(generate)) => generate.run(Cli::command()).map_err(anyhow::Error::from),
+        None => sandglass::run(Options { source, backbone, weights, threads, device }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain!("error: {error:#}");
+            ExitCode::from(2)
+        }
     }
-    sandglass::run(Options { source, backbone, weights, threads, device })
 }
 
 #[cfg(test)]

@@ -94,9 +94,14 @@ impl Layers {
         let flags = super::innermost(flags);
         let mut settings = Vec::new();
         for key in &KEYS {
-            let by_partner = key.partner.is_some_and(|partner| was_given(flags, &id(partner)));
-            let (value, origin) = match (self.environment.get(key.name), from_file.get(key.name)) {
-                _ if by_partner => continue,
+            let environment = self.environment.get(key.name);
+            // Who gives one of a pair means that one: what is further down belongs to another.
+            let dropped = key.partner.is_some_and(|partner| {
+                let above = self.environment.contains_key(partner);
+                was_given(flags, &id(partner)) || (environment.is_none() && above)
+            });
+            let (value, origin) = match (environment, from_file.get(key.name)) {
+                _ if dropped => continue,
                 (Some(value), _) => (value, key.variable()),
                 (None, Some(value)) => (value, self.file_name()),
                 (None, None) => continue,
@@ -212,8 +217,11 @@ const MOST_BYTES: u64 = 1 << 20;
 /// The settings of a file, as flags would have them.
 fn read(file: &Path) -> Result<BTreeMap<&'static str, OsString>, String> {
     let mut text = String::new();
-    let opened = File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
+    let opened = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
     opened.map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!("it has more than {MOST_BYTES} bytes"));
+    }
     let table: toml::Table =
         text.parse().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())?;
     let mut settings = BTreeMap::new();
@@ -222,10 +230,11 @@ fn read(file: &Path) -> Result<BTreeMap<&'static str, OsString>, String> {
             let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
             return Err(format!("nothing is called {name:?}; there are: {}", known.join(", ")));
         };
-        settings.insert(
-            key.name,
-            as_flag(&value).ok_or_else(|| format!("{name} must be one value or a list of them"))?.into(),
-        );
+        let value = as_flag(&value).ok_or_else(|| format!("{name} must be one value or a list of them"))?;
+        // An empty list, or nothing between the quotes, sets nothing.
+        if !value.is_empty() {
+            settings.insert(key.name, value.into());
+        }
     }
     Ok(settings)
 }
@@ -314,11 +323,13 @@ mod tests {
 
     #[test]
     fn a_flag_for_one_of_a_pair_drops_the_other() {
-        let (_folder, layers) = layers(&[("backbone", "b")], "weights = \"w\"");
+        let (_folder, layers) = layers(&[], "backbone = \"b\"\nweights = \"w\"\nclasses = []");
         let both = program(&layers, "");
         assert_eq!((both.backbone.as_deref(), both.weights), (Some("b"), Some("w".into())));
         assert_eq!(program(&layers, "--backbone c").weights, None);
         assert_eq!(program(&layers, "--weights v").backbone, None);
+        let (_folder, apart) = self::layers(&[("backbone", "b")], "weights = \"w\"");
+        assert_eq!(program(&apart, "").weights, None, "they are of different layers");
     }
 
     #[test]

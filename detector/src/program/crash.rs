@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 
+use crate::words::without_paths;
+
 /// The note's name in its folder.
 const NAME: &str = "crash.txt";
 /// The name of a note that was offered already.
@@ -40,11 +42,11 @@ pub fn install(program: &'static str, version: &'static str, folder: PathBuf) {
         let path = folder.join(NAME);
         let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, note));
         match written {
-            Ok(()) => eprintln!(
+            Ok(()) => crate::complain!(
                 "error: a mistake in {program}, please report it. A note without private data is in {}; nothing was sent.",
                 path.display()
             ),
-            Err(error) => eprintln!(
+            Err(error) => crate::complain!(
                 "error: a mistake in {program}, please report it. No note: {}: {error}",
                 path.display()
             ),
@@ -80,7 +82,7 @@ fn describe(program: &str, version: &str, panic: &PanicHookInfo<'_>) -> String {
         std::env::consts::OS,
         std::env::consts::ARCH,
         place.as_deref().unwrap_or("unknown"),
-        without_paths(message),
+        without_paths(message).chars().take(MOST_LINE * 4).collect::<String>(),
     );
     let calls = Backtrace::force_capture().to_string();
     // Lines that begin with "at" name files of the machine that it was built on; names of functions say enough.
@@ -92,21 +94,11 @@ fn describe(program: &str, version: &str, panic: &PanicHookInfo<'_>) -> String {
 
 /// A source file as it is called in its crate: what is before that belongs to the machine it was built on.
 fn source_file(path: &str) -> &str {
-    let crates = path.rfind("/registry/src/").and_then(|at| {
-        let inside = path.get(at + "/registry/src/".len()..)?;
-        inside.split_once('/').map(|(_, file)| file)
-    });
+    let is_separator = |c: char| c == '/' || c == '\\';
+    let behind = |folder: &str| path.rfind(folder).and_then(|at| path.get(at + folder.len()..));
+    let crates = ["/registry/src/", "\\registry\\src\\"].into_iter().find_map(behind);
+    let crates = crates.and_then(|inside| inside.split_once(is_separator)).map(|(_, file)| file);
     crates.or_else(|| path.rfind("/library/").and_then(|at| path.get(at + 1..))).unwrap_or(path)
-}
-
-/// A message whose words that look like a place on a disk are left out: they may tell who somebody is.
-fn without_paths(message: &str) -> String {
-    let is_path = |word: &str| word.contains(['/', '\\']);
-    let words = message.split_inclusive(char::is_whitespace).map(|word| match is_path(word) {
-        true => "(a path) ",
-        false => word,
-    });
-    words.collect::<String>().chars().take(MOST_LINE * 4).collect()
 }
 
 #[cfg(test)]
@@ -114,10 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_left_out() {
-        assert_eq!(without_paths("cannot read \"/home/jo/cat.jpg\": gone"), "cannot read (a path) gone");
-        assert_eq!(without_paths("C:\\Users\\jo is no folder"), "(a path) is no folder");
-        assert_eq!(without_paths("index 3 of 2"), "index 3 of 2");
+    fn source_files_are_those_of_their_crate() {
         let file = source_file("/home/jo/.cargo/registry/src/index.crates.io-1949/egui-0.33/src/ui.rs");
         assert_eq!(file, "egui-0.33/src/ui.rs");
         assert_eq!(source_file("/rustc/59807616e/library/core/src/option.rs"), "library/core/src/option.rs");

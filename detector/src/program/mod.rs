@@ -27,7 +27,7 @@ pub struct Shared {
     #[arg(short, long, global = true, help_heading = "General")]
     pub quiet: bool,
     /// Print the settings in force and where each is from, as a configuration file, and exit
-    #[arg(long, help_heading = "General")]
+    #[arg(long, global = true, help_heading = "General")]
     pub print_config: bool,
 }
 
@@ -47,6 +47,18 @@ pub fn note(words: impl Display) {
     }
 }
 
+/// Tells people on standard error what is wrong, whatever they want to be spared. Not `eprintln!`: that panics where nobody
+/// reads any more.
+pub fn complain(words: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// [`complain`](program::complain) with the arguments of `format!`.
+#[macro_export]
+macro_rules! complain {
+    ($($words:tt)*) => { $crate::program::complain(format_args!($($words)*)) };
+}
+
 /// Reads the program's command line; what no flag gives comes from the environment, then from the configuration file. For
 /// `--help` and the like, and for what makes no sense, it prints and ends the program (status 2 for the latter).
 #[must_use]
@@ -54,19 +66,38 @@ pub fn parse<P: Parser>() -> P {
     let layers = Layers::of_this_machine();
     let outcome = read(P::command(), &layers, std::env::args_os().collect());
     let outcome = outcome.and_then(|matches| {
-        if wants_config(&matches) {
-            let text = layers.describe(&P::command(), &matches);
-            // A closed pipe has seen what it wanted.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            std::process::exit(0);
+        let inner = innermost(&matches);
+        if matches!(inner.try_get_one::<bool>("print_config"), Ok(Some(true))) {
+            let mut command = P::command();
+            command.build();
+            let asked = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+            print(&layers.describe(asked.unwrap_or(&command), inner));
         }
         P::from_arg_matches(&matches).map_err(|error| error.format(&mut P::command()))
     });
     outcome.unwrap_or_else(|error| error.exit())
 }
 
-fn wants_config(matches: &ArgMatches) -> bool {
-    matches!(matches.try_get_one::<bool>("print_config"), Ok(Some(true)))
+fn print(text: &str) -> ! {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(format_args!("error: cannot write: {error}"));
+            std::process::exit(2)
+        }
+        _ => std::process::exit(0),
+    }
+}
+
+/// What stands before a subcommand and is not for every command would be left out without a word.
+fn check_place(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(name) = matches.subcommand_name() else { return Ok(()) };
+    let lost =
+        command.get_arguments().find(|a| !a.is_global_set() && was_given(matches, a.get_id().as_str()));
+    let Some(argument) = lost.map(ToString::to_string) else { return Ok(()) };
+    let reason = format!(
+        "{argument} stands before `{name}`: options of `{name}` go behind it, and a file of that name is ./{name}"
+    );
+    Err(command.error(ErrorKind::ArgumentConflict, reason))
 }
 
 /// The command line over its layers.
@@ -91,6 +122,7 @@ fn read(command: Command, layers: &Layers, args: Vec<OsString>) -> Result<ArgMat
         }
         error
     })?;
+    check_place(&mut command, &matches)?;
     QUIET
         .store(matches!(innermost(&matches).try_get_one::<bool>("quiet"), Ok(Some(true))), Ordering::Relaxed);
     Ok(matches)

@@ -22,8 +22,11 @@ fn files(mut archive: &[u8]) -> Vec<(String, &[u8])> {
     files
 }
 
+/// What a target does with an input.
+type Run = fn(&[u8]);
+
 /// Runs the inputs in `archive` (`corpus/TARGET/…` in a .tar.gz) that are of a target.
-pub(crate) fn run(archive: &Path, target: &str, targets: &[(&str, fn(&[u8]))]) {
+pub(crate) fn run(archive: &Path, target: &str, targets: &[(&str, Run)]) {
     let packed = std::fs::read(archive).unwrap_or_else(|e| panic!("{}: {e}", archive.display()));
     let mut unpacked = Vec::new();
     GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked).unwrap();

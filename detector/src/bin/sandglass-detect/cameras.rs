@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use sandglass_detector::complain;
 use sandglass_detector::source::camera;
 
 use crate::output::say;
@@ -30,13 +31,13 @@ pub(crate) fn run(args: &CamerasArgs) -> Result<ExitCode> {
             Ok(formats) => formats.iter().try_for_each(|format| say(format_args!("    {format}")))?,
             Err(error) => {
                 failed = true;
-                eprintln!("failed: {error}");
+                complain!("failed: {error}");
             }
         }
     }
     if !found {
         let which = args.camera.as_ref().map_or_else(String::new, |name| format!(" called {name:?}"));
-        eprintln!("there is no camera{which}");
+        complain!("there is no camera{which}");
     }
     Ok(ExitCode::from(u8::from(failed || !found)))
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use sandglass_detector::complain;
 use sandglass_detector::{Classifier, source};
 use serde_json::json;
 
@@ -81,11 +82,11 @@ pub(crate) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     }
     json.map_or(Ok(()), JsonLines::finish)?;
     for failure in &failures {
-        eprintln!("failed: {failure}");
+        complain!("failed: {failure}");
     }
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} of {} inputs failed", failures.len(), count);
+    complain!("{} of {} inputs failed", failures.len(), count);
     Ok(ExitCode::from(1))
 }

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sandglass_detector::backbone::Backbone;
+use sandglass_detector::complain;
 use sandglass_detector::program::is_quiet;
 use sandglass_detector::record::{Line, draw};
 use sandglass_detector::{Detector, Frame, source};
@@ -20,15 +22,15 @@ pub(crate) struct DetectArgs {
     #[arg(value_name = "SOURCE", required_unless_present = "print_config")]
     sources: Vec<String>,
     /// Backbone by name; `sandglass-detect models` lists them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = backbone)]
     backbone: Option<String>,
     #[command(flatten)]
     network: NetworkArgs,
     /// Leave out detections of this score or below, 0 to 1
-    #[arg(long, value_name = "F", default_value_t = 0.3)]
+    #[arg(long, value_name = "F", default_value_t = 0.3, value_parser = fraction)]
     score_threshold: f32,
     /// Of two boxes of a class that overlap by more than this IoU keep the better, 0 to 1
-    #[arg(long, value_name = "F", default_value_t = 0.45, hide_short_help = true)]
+    #[arg(long, value_name = "F", default_value_t = 0.45, value_parser = fraction, hide_short_help = true)]
     iou_threshold: f32,
     /// Most detections of a picture
     #[arg(long, value_name = "N", default_value_t = 100, hide_short_help = true)]
@@ -120,13 +122,24 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
         json.finish()?;
     }
     for failure in &failures {
-        eprintln!("failed: {failure}");
+        complain!("failed: {failure}");
     }
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} of {inputs} inputs failed", failures.len());
+    complain!("{} of {inputs} inputs failed", failures.len());
     Ok(ExitCode::from(1))
+}
+
+fn fraction(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".into()),
+    }
+}
+
+fn backbone(text: &str) -> Result<String, String> {
+    text.parse::<Backbone>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// A bar with rate and time left; hidden for a single picture and where nobody watches.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use sandglass_detector::complain;
 use sandglass_detector::program::{self, ENVIRONMENT, GenerateArgs, Shared, crash, note};
 use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
 
@@ -34,7 +35,7 @@ mod video;
 #[command(
     name = "sandglass-detect",
     version,
-    args_conflicts_with_subcommands = true,
+    override_usage = "sandglass-detect [OPTIONS] <SOURCE>...\n       sandglass-detect <COMMAND>",
     subcommand_negates_reqs = true,
     after_help = EXAMPLES,
     after_long_help = format!("{LONG_EXAMPLES}\n\n{ENVIRONMENT}"),
@@ -128,7 +129,7 @@ fn warn(detector: &Detector) {
         note(format_args!("note: running on the {}: {reason}", detector.engine()));
     }
     if !detector.is_trained() {
-        eprintln!(
+        complain!(
             "warning: {} has only untrained weights: what it finds means nothing. Trained: {} (see \
              `sandglass-detect models`), or give --weights FILE.",
             detector.backbone(),
@@ -139,10 +140,12 @@ fn warn(detector: &Detector) {
 
 /// What `--classes a,b` means: those, or with a minus before each name all but those.
 fn class_filter(names: &[String]) -> Result<ClassFilter> {
+    let names: Vec<String> =
+        names.iter().map(|name| name.trim().to_owned()).filter(|n| !n.is_empty()).collect();
     let denied: Vec<String> = names.iter().filter_map(|n| n.strip_prefix('-')).map(str::to_owned).collect();
     Ok(match (names.len(), denied.len()) {
         (0, _) => ClassFilter::All,
-        (_, 0) => ClassFilter::Only(names.to_vec()),
+        (_, 0) => ClassFilter::Only(names),
         (all, some) if all == some => ClassFilter::Except(denied),
         _ => anyhow::bail!("--classes takes either names or -names, not both"),
     })
@@ -176,7 +179,7 @@ fn main() -> ExitCode {
         // Reading stopped at the other end of a pipe: nobody is left to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use sandglass_detector::complain;
 use sandglass_detector::program::note;
 use sandglass_detector::quantise::{Calibration, Method};
 use sandglass_detector::source;
@@ -61,10 +62,10 @@ pub(crate) fn run(args: &QuantizeArgs) -> Result<ExitCode> {
     let mut calibration = Calibration::open(args.backbone.as_deref(), args.weights.as_deref())?;
     let failures = collect(&mut calibration, args)?;
     for failure in &failures {
-        eprintln!("failed: {failure}");
+        complain!("failed: {failure}");
     }
     for warning in calibration.warnings() {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     let bar = progress_bar(2);
     let method = match args.method {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use sandglass_detector::complain;
 use sandglass_detector::program::note;
 use sandglass_detector::record::{
     Background, Line, Overlay, Quality, Recorded, Recorder, RecorderOptions, Status, Summary, WhenFull,
@@ -261,7 +262,7 @@ impl Run<'_> {
                 Ok(None) => break,
                 Err(Error::Camera { name, reason, over: false }) => {
                     if trouble != reason {
-                        self.progress.suspend(|| eprintln!("warning: {name}: {reason}"));
+                        self.progress.suspend(|| complain!("warning: {name}: {reason}"));
                         trouble = reason;
                     }
                 }
@@ -285,7 +286,7 @@ impl Run<'_> {
         let found = match self.detector.detect(frame) {
             Ok(found) => found,
             Err(error) if self.detector.device() != Device::Cpu => {
-                self.progress.suspend(|| eprintln!("warning: {error}; going on on the CPU"));
+                self.progress.suspend(|| complain!("warning: {error}; going on on the CPU"));
                 self.detector.switch_device(Device::Cpu)?;
                 self.detector.detect(frame)?
             }
@@ -350,7 +351,7 @@ impl Run<'_> {
             tally.print(took, recorded.as_ref());
         }
         for failure in &tally.failures {
-            eprintln!("failed: {failure}");
+            complain!("failed: {failure}");
         }
         Ok(ExitCode::from(u8::from(!tally.failures.is_empty())))
     }
