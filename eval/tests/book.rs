@@ -17,7 +17,7 @@ use tempfile::TempDir;
 mod library;
 
 /// How a command may begin that is not run, and why that is so.
-const NOT_RUN: [(&str, &str); 10] = [
+const NOT_RUN: [(&str, &str); 12] = [
     ("sandglass", "opens a window"),
     ("sandglass-detect camera", "needs a camera"),
     ("sandglass-detect compare --threads", "takes minutes"),
@@ -27,11 +27,14 @@ const NOT_RUN: [(&str, &str); 10] = [
     ("python3", "needs packages of its own"),
     ("./run.sh", "builds"),
     ("./test.sh", "is what runs this"),
+    ("./package.sh", "builds"),
+    ("./packaging/test.sh", "needs root"),
     ("/usr/bin/time", "is not everywhere"),
 ];
 
 /// The documents beside the book whose links are looked at.
-const DOCUMENTS: [&str; 6] = [".", "assets", "assets/training", "backbone/benches", "eval/fuzz", "book/src"];
+const DOCUMENTS: [&str; 7] =
+    [".", "assets", "assets/training", "backbone/benches", "detector/fuzz", "eval/fuzz", "book/src"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
