@@ -53,7 +53,7 @@ pub fn complain(words: impl Display) {
     let _ = writeln!(std::io::stderr(), "{words}");
 }
 
-/// [`complain`](program::complain) with the arguments of `format!`.
+/// [`complain`](crate::program::complain()) with the arguments of `format!`.
 #[macro_export]
 macro_rules! complain {
     ($($words:tt)*) => { $crate::program::complain(format_args!($($words)*)) };
