@@ -94,7 +94,7 @@ pub(crate) struct Run {
     #[arg(long, default_value_t = Device::Auto)]
     pub(crate) device: Device,
 
-    /// Pictures worked on at once; 0 for one a processor.
+    /// Pictures worked on at once; 0: one for each processor.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 

@@ -38,7 +38,7 @@ pub(crate) struct Imagenet {
     /// Where it runs: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value_t = Device::Auto)]
     device: Device,
-    /// Pictures at once; 0 for one a processor.
+    /// Pictures at once; 0: one for each processor.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Write the result as JSON; `-` for standard output.

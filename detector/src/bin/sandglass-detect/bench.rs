@@ -18,7 +18,7 @@ use crate::output::{JsonLines, milliseconds};
     after_help = "Example:\n  sandglass-detect bench --backbone mobilenext-1.0,mobilenet-v2-1.0 --threads 1"
 )]
 pub(crate) struct BenchArgs {
-    /// Backbones to measure, such as mobilenext-1.0,mobilenet-v2-1.0; at first the default one
+    /// Backbones to measure, such as mobilenext-1.0,mobilenet-v2-1.0; by default the one that detection uses
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     backbone: Vec<String>,
     #[command(flatten)]

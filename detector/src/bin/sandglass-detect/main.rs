@@ -105,7 +105,7 @@ struct NetworkArgs {
     /// What the network runs on: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: Device,
-    /// Threads; 0 for one a processor
+    /// Number of threads; 0: one for each processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
 }

@@ -24,10 +24,10 @@ mod table;
 #[derive(Args)]
 #[command(after_help = "Example:\n  sandglass-detect compare --threads 1 --svg accuracy.svg")]
 pub(crate) struct CompareArgs {
-    /// Backbones, such as mobilenext-1.0,classic-1.0,mobilenext-0.6-id4; at first all that `models` lists
+    /// Backbones, such as mobilenext-1.0,classic-1.0,mobilenext-0.6-id4; by default all that `models` lists
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     backbones: Vec<String>,
-    /// Threads; 0 for one a processor
+    /// Number of threads; 0: one for each processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// How often each is measured; the median counts
