@@ -10,6 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
+. scripts/display.sh
 need_packages "${window_packages[@]}" binutils strace xvfb
 
 folder=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/debug}")
@@ -78,13 +79,7 @@ traced sandglass-eval --voc "$voc" --split test --html "$work/report.html" --jso
 [ -s "$work/report.html" ] || fail "sandglass-eval wrote no report"
 
 # A display without TCP: what the viewer's X library would open to reach it otherwise is not the viewer's doing.
-Xvfb -displayfd 3 -screen 0 1280x800x24 -nolisten tcp 3> "$work/display" 2> /dev/null &
-display_pid=$!
-for _ in $(seq 50); do [ -s "$work/display" ] && break; sleep 0.1; done
-[ -s "$work/display" ] || fail "Xvfb did not start"
-DISPLAY=:$(cat "$work/display")
-export DISPLAY LIBGL_ALWAYS_SOFTWARE=1
-unset WAYLAND_DISPLAY
+start_display "$work"
 limit=10 traced sandglass demo
 grep -q AF_UNIX "$work/sandglass.trace" || fail "the viewer did not reach the display"
 

@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
+. scripts/display.sh
 need_rust
 need_packages "${build_packages[@]}" "${window_packages[@]}" xvfb openbox xdotool imagemagick ffmpeg
 # Only the report needs a browser, which is large.
@@ -48,13 +49,7 @@ keep() { # FROM.png NAME.jpg
 }
 
 open_viewer() {
-    Xvfb -displayfd 3 -screen 0 1280x800x24 3> "$work/display" 2> /dev/null &
-    display_pid=$!
-    for _ in $(seq 50); do [ -s "$work/display" ] && break; sleep 0.1; done
-    [ -s "$work/display" ] || fail "Xvfb did not start"
-    DISPLAY=:$(cat "$work/display")
-    export DISPLAY
-    unset WAYLAND_DISPLAY
+    start_display "$work"
     openbox --sm-disable > /dev/null 2>&1 &
     manager_pid=$!
     sleep 1

@@ -21,6 +21,8 @@ mod detections;
 mod error;
 #[cfg(feature = "export")]
 pub mod export;
+#[cfg(any(feature = "camera", feature = "program"))]
+mod foreign;
 mod frame;
 pub mod heads;
 #[cfg(feature = "import")]

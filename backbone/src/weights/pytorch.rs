@@ -315,9 +315,7 @@ mod tests {
         // Nor does a small tensor of a large storage cost more than itself.
         let object =
             [&tensor(1)[..], b"q\0}(", &[text("a"), b"h\0".to_vec()].concat().repeat(100_000), b"u."];
-        let started = std::time::Instant::now();
         assert_eq!(legacy(&object.concat(), 1_000_000).unwrap().len(), 100_000);
-        assert!(started.elapsed().as_secs() < 5);
     }
 
     #[test]
@@ -354,10 +352,8 @@ mod tests {
         let list = [&b"]("[..], &b"K\x01".repeat(100_000), b"eq\0"].concat();
         let start = [&list[..], b"ctorch._utils\n_rebuild_tensor_v2\nq\x01Nq\x02}("].concat();
         let entry = [&text("a")[..], b"h\x01(h\x02K\0h\0h\0tR"].concat();
-        let started = std::time::Instant::now();
         let object = [&start[..], &entry.repeat(100_000), b"u."].concat();
         assert_eq!(legacy(&object, 1).unwrap().len(), 0);
-        assert!(started.elapsed().as_secs() < 5);
     }
 
     #[test]

@@ -54,7 +54,7 @@ Environment and configuration file (what no flag gives comes from there, in this
 
 /// What stands in the environment and in the configuration file.
 #[derive(Debug)]
-pub struct Layers {
+pub(super) struct Layers {
     environment: BTreeMap<&'static str, OsString>,
     file: Option<PathBuf>,
     /// The file's settings as flags would have them, or what is wrong with it.
@@ -63,8 +63,7 @@ pub struct Layers {
 
 impl Layers {
     /// What this process was given. Nothing is an error yet, so that a broken file stands in nobody's way who asks for help.
-    #[must_use]
-    pub fn of_this_machine() -> Self {
+    pub(super) fn of_this_machine() -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let environment = KEYS.iter().filter_map(|key| Some((key.name, set(&key.variable())?))).collect();
         match set("SANDGLASS_CONFIG") {

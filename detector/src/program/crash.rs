@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 
+use crate::foreign;
 use crate::words::without_paths;
 
 /// The note's name in its folder.
@@ -29,10 +30,14 @@ pub fn folder() -> Option<PathBuf> {
     choose_native_strategy().ok().map(|folders| folders.data_dir().join("sandglass"))
 }
 
-/// From here on a panic of any thread leaves a note in `folder`, and says so on standard error.
+/// From here on a panic of any thread, but for what other people's code is known to do, leaves a note in `folder`, and says so on standard error.
 pub fn install(program: &'static str, version: &'static str, folder: PathBuf) {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // Whoever calls it knows, and tells what it means.
+        if foreign::is_inside() {
+            return;
+        }
         usual(panic);
         // Of several panics the first is the cause.
         if HAPPENED.swap(true, Ordering::SeqCst) {

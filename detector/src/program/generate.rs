@@ -48,10 +48,7 @@ impl GenerateArgs {
         let Some(folder) = &self.to else {
             // The program's own page comes first; those of subcommands need a folder.
             let page = pages.first().map(|(_, page)| page.as_slice()).unwrap_or_default();
-            return match io::stdout().write_all(page) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                outcome => outcome,
-            };
+            return super::to_stdout(page);
         };
         create(folder)?;
         pages.iter().try_for_each(|(name, page)| {

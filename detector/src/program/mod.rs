@@ -17,7 +17,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
-pub use configuration::{ENVIRONMENT, Layers};
+pub use configuration::ENVIRONMENT;
+use configuration::Layers;
 pub use generate::{GenerateArgs, Kind};
 
 /// The flags that every program of ours has.
@@ -71,20 +72,22 @@ pub fn parse<P: Parser>() -> P {
             let mut command = P::command();
             command.build();
             let asked = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
-            print(&layers.describe(asked.unwrap_or(&command), inner));
+            let text = layers.describe(asked.unwrap_or(&command), inner);
+            match to_stdout(text.as_bytes()) {
+                Ok(()) => std::process::exit(0),
+                Err(error) => return Err(command.error(ErrorKind::Io, format!("cannot write: {error}"))),
+            }
         }
         P::from_arg_matches(&matches).map_err(|error| error.format(&mut P::command()))
     });
     outcome.unwrap_or_else(|error| error.exit())
 }
 
-fn print(text: &str) -> ! {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(format_args!("error: cannot write: {error}"));
-            std::process::exit(2)
-        }
-        _ => std::process::exit(0),
+/// Writes to standard output; that nobody reads is no error.
+fn to_stdout(bytes: &[u8]) -> std::io::Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
     }
 }
 

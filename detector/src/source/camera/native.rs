@@ -3,7 +3,6 @@
 //! nokhwa is known to panic where a camera misreports itself; each call is caught, and what it says of a
 //! picture's format is checked against the bytes later ([`super::pixels`]).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nokhwa::Camera;
@@ -14,6 +13,7 @@ use nokhwa::utils::{
 
 use super::driver::{Driver, Raw, Stream};
 use super::{CameraFormat, CameraInfo, Encoding};
+use crate::foreign;
 
 /// What can be read; nokhwa opens nothing else.
 const READABLE: [FrameFormat; 6] = [
@@ -77,7 +77,7 @@ impl Stream for Open {
 
 /// Calls nokhwa; an error or a panic becomes a reason.
 fn guarded<T>(call: impl FnOnce() -> Result<T, nokhwa::NokhwaError>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match foreign::catch(call) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(plainly(&error.to_string())),
         Err(_) => {

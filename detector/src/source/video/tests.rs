@@ -325,14 +325,12 @@ fn empty_chunks_repeat_the_picture_before() {
     let seen: Vec<_> = frames.iter().map(|f| (f.width(), f.captured().as_millis())).collect();
     assert_eq!(seen, [(8, 40), (8, 80), (16, 240), (16, 280)]);
     assert_eq!(video.dropped(), 4);
-    // Neither a search for what an empty chunk repeats nor a damaged picture tried again and again.
+    // Neither a search for what an empty chunk repeats nor a damaged picture tried again and again: this would take hours.
     let large = &grey(2000, 2000, 62_500)[..12_000];
     for first in [&b""[..], large] {
         let many: Vec<&[u8]> = std::iter::once(first).chain(std::iter::repeat_n(&b""[..], 300_000)).collect();
-        let started = std::time::Instant::now();
         let mut video = opened(&avi(&many)).unwrap();
         assert!(video.next_frame().unwrap_err().to_string().contains("none of its pictures"));
-        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     }
 }
 
