@@ -38,6 +38,10 @@ version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Carg
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 
+# Flags of C compilers come in a list with blanks between.
+for folder in "$PWD" "$target"; do
+    [[ $folder != *[[:space:]]* ]] || { echo "package: the folder's name has a blank: $folder" >&2; exit 2; }
+done
 # Folders of this machine, and what they are called in the programs. The last that fits is taken.
 cargo_home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
 folders=("$PWD=/sandglass" "$target=/target" "$cargo_home=/cargo" "$(rustc --print sysroot)=/rust")
@@ -80,8 +84,12 @@ packaging/licences.py "$triple" \
     "libunwind" "Apache-2.0 WITH LLVM-exception" "$zig/lib/libunwind/LICENSE.TXT" \
     "Zig's compiler-rt" "MIT" "$zig/LICENSE" > "$stage/THIRD-PARTY.txt"
 
-# Debian has manual pages and long documents compressed.
+packaging/documents.sh "$stage/documents"
+
+# Debian has manual pages and long documents compressed, and the licences in the file copyright.
 mkdir "$stage/deb"
+cp -r "$stage/documents" "$stage/deb-documents"
+rm "$stage"/deb-documents/LICENSE*
 cp "$stage"/man/*.1 "$stage/THIRD-PARTY.txt" "$stage/deb/"
 cp CHANGELOG.md "$stage/deb/changelog"
 maintainer=$(sed -n 's/^maintainer = "\(.*\)"/\1/p' gui/Cargo.toml)
@@ -105,8 +113,7 @@ cp -r "$stage"/completions/* "$folder/completions/"
 cp packaging/sandglass.desktop "$folder/share/applications/"
 cp packaging/sandglass.svg "$folder/share/icons/hicolor/scalable/apps/"
 cp "$stage/sandglass.metainfo.xml" "$folder/share/metainfo/"
-cp README.md LICENSE LICENSE-MIT LICENSE-APACHE assets/PROVENANCE.md "$stage/THIRD-PARTY.txt" "$folder/"
-cp assets/font/LICENSE.txt "$folder/LICENSE-FONT"
+cp -r "$stage"/documents/* "$stage/THIRD-PARTY.txt" "$folder/"
 tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
     -C "$stage" -c "$name" | gzip -9n > "$out/$name.tar.gz"
 

@@ -3,6 +3,8 @@
 #   1. The tarball, unpacked, and the .deb without what it only recommends, in a tree that has nothing else:
 #      the two command-line programs work; after removal the tree is what it was.
 #   2. The .deb as apt installs it: the viewer opens on an X server inside the tree and shows the demo.
+# On this machine: what the packed programs are linked with and that they make no internet socket
+# (scripts/binaries.sh), and that `cargo install --path` makes each program.
 # Needs root (chroot) on Debian. The only argument is the release to test on (default: bookworm); the tree is
 # fetched once from this machine's mirror and kept in target/package-test, beside a picture of the viewer.
 set -euo pipefail
@@ -154,4 +156,20 @@ for file in "${installed[@]}"; do
     [ -d "$tree$file" ] || [ ! -e "$tree$file" ] || fail "$file is left after removal"
 done
 ! find "$tree/usr" "$tree/etc" "$tree/var/lib" -iname '*sandglass*' | grep . || fail "that is left after removal"
+
+echo "== on this machine: what the packed programs are linked with, which sockets they make"
+rm -rf "$work/unpacked"
+dpkg-deb -x "$package" "$work/unpacked"
+scripts/binaries.sh "$work/unpacked/usr/bin" package
+
+echo "== cargo install --path"
+rm -rf "$work/installed"
+while read -r member program; do
+    cargo install --quiet --locked --path "$member" --root "$work/installed" --target-dir "$target"
+    [ "$("$work/installed/bin/$program" --version)" = "$program $version" ] || fail "cargo install --path $member"
+done << 'PROGRAMS'
+detector sandglass-detect
+eval sandglass-eval
+gui sandglass
+PROGRAMS
 echo "all package tests passed on $suite"

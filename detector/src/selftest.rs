@@ -30,6 +30,8 @@ pub enum Area {
     Camera,
     /// An NVIDIA GPU with its driver.
     Gpu,
+    /// What draws the viewer's window.
+    Renderer,
 }
 
 /// How it is.
@@ -76,7 +78,7 @@ impl Finding {
         Self { area, name: name.into(), backend: None, verdict, detail, milliseconds: None, difference: None }
     }
 
-    #[cfg(any(feature = "camera", feature = "cuda", feature = "video"))]
+    #[cfg(any(feature = "camera", feature = "cuda", feature = "program", feature = "video"))]
     fn absent(area: Area, name: &str, detail: impl Into<String>) -> Self {
         Self { verdict: Verdict::Absent, ..Self::new(area, name, Ok(detail.into())) }
     }
@@ -147,6 +149,17 @@ pub fn run(networks: Option<&[Backbone]>, tell: &mut dyn FnMut(Finding)) {
     media::run(tell);
     #[cfg(feature = "camera")]
     cameras(tell);
+    #[cfg(feature = "program")]
+    renderer(tell);
+}
+
+#[cfg(feature = "program")]
+fn renderer(tell: &mut dyn FnMut(Finding)) {
+    use crate::program::{crash, renderer};
+    tell(match crash::folder().and_then(|folder| renderer::last(&folder)) {
+        Some(renderer) => Finding::new(Area::Renderer, "OpenGL", Ok(without_paths(&renderer))),
+        None => Finding::absent(Area::Renderer, "OpenGL", "the viewer, which finds out, was not opened yet"),
+    });
 }
 
 /// The network's plan, and what plain code makes of the pixels, step by step.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sandglass_detector::Device;
 use sandglass_detector::backbone::Backbone;
-use sandglass_detector::program::{ENVIRONMENT, GenerateArgs, Shared};
+use sandglass_detector::program::{GenerateArgs, Shared, environment};
 use sandglass_eval::partial::Shard;
 
 use crate::imagenet::Imagenet;
@@ -24,7 +24,7 @@ use crate::imagenet::Imagenet;
     version,
     max_term_width = 100,
     after_help = EXAMPLES,
-    after_long_help = format!("{LONG_EXAMPLES}\n\n{ENVIRONMENT}"),
+    after_long_help = format!("{LONG_EXAMPLES}\n\n{}", environment(&["backbone", "weights", "device", "threads", "quiet"])),
     override_usage = "sandglass-eval [OPTIONS]\n       sandglass-eval <COMMAND>",
     subcommand_negates_reqs = true
 )]
@@ -43,6 +43,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Put parts that --shard wrote together; the result is that of one run, to the last bit.
+    #[command(after_help = "Example:\n  sandglass-eval merge eval-part-*-of-4.json --json whole.json")]
     Merge {
         /// All parts, in any order.
         #[arg(required = true, value_name = "FILE")]

@@ -21,6 +21,9 @@ const FIVE: usize = 5;
 
 /// Which pictures, which classifier.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  sandglass-eval imagenet imagenet/val --weights mobilenet-v2-1.0.safetensors"
+)]
 pub(crate) struct Imagenet {
     /// A folder for each class: named by the class's number (from 0) or name, or as many of them as there are classes, in
     /// the order of their names (ImageNet's n01440764, n01443537, …). With --list, the folder that its paths are in.

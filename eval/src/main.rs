@@ -25,9 +25,7 @@ use crate::output::Failure;
 
 fn main() -> ExitCode {
     let arguments: Arguments = sandglass_detector::program::parse();
-    if let Some(folder) = crash::folder() {
-        crash::install("sandglass-eval", env!("CARGO_PKG_VERSION"), folder);
-    }
+    crash::watch("sandglass-eval", env!("CARGO_PKG_VERSION"));
     let outcome = match arguments.command {
         Some(Command::Merge { parts, output }) => merge(&parts, &output),
         Some(Command::Generate(generate)) => {

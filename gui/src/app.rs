@@ -12,6 +12,7 @@ use crate::backend::DetectorBackend;
 use crate::command::Command;
 use crate::engine::Backend;
 use crate::message::{Link, Order};
+use crate::renderer;
 use crate::settings::{Settings, Theme};
 use crate::state::{Action, ModelInfo, State};
 use crate::view::{self, Texture};
@@ -200,6 +201,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         last_crash = crash::take(&folder);
         crash::install("sandglass", env!("CARGO_PKG_VERSION"), folder);
     }
+    renderer::listen();
     let viewport = egui::ViewportBuilder::default()
         .with_title("Sandglass")
         .with_app_id("sandglass")

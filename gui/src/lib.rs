@@ -14,6 +14,7 @@ pub mod filter;
 pub mod message;
 pub mod notice;
 mod picture;
+mod renderer;
 pub mod settings;
 mod smoothing;
 pub mod state;

@@ -41,16 +41,30 @@ static KEYS: [Key; 11] = [
     key("quiet"),
 ];
 
-/// For the end of `--help`: what of the environment counts.
-pub const ENVIRONMENT: &str = "\
-Environment and configuration file (what no flag gives comes from there, in this order):
-  SANDGLASS_BACKBONE, _WEIGHTS, _DEVICE, _THREADS, _SCORE_THRESHOLD, _IOU_THRESHOLD,
-  _MAX_DETECTIONS, _CLASSES, _CAMERA_FORMAT, _KEEP_FREE_MB, _QUIET
-                     as the flags of these names; a program takes those that it has
+/// For the end of `--help`: what of the environment counts for a program that has `flags` of [`KEYS`]; the others are left
+/// out.
+#[must_use]
+pub fn environment(flags: &[&str]) -> String {
+    let variables = KEYS.iter().filter(|key| flags.contains(&key.name)).map(Key::variable);
+    let lines = variables.fold(vec![String::new()], |mut lines, variable| {
+        let line = lines.last_mut().filter(|line| line.len() + variable.len() < 76);
+        match line {
+            Some(line) => *line += &format!("{}{variable}", if line.is_empty() { "" } else { ", " }),
+            None => lines.push(variable),
+        }
+        lines
+    });
+    format!(
+        "Environment and configuration file (what no flag gives comes from there, in this order):
+  {}
+                     as the flags of these names; a command takes those that it has
   sandglass/config.toml in the folder for configuration (on Linux ~/.config):
-                     lines such as  threads = 2  under the flags' names
+                     lines such as  quiet = true  under the flags' names
   SANDGLASS_CONFIG   another configuration file
-  NO_COLOR           no colours";
+  NO_COLOR           no colours",
+        lines.join(",\n  ")
+    )
+}
 
 /// What stands in the environment and in the configuration file.
 #[derive(Debug)]
@@ -132,6 +146,14 @@ impl Layers {
                 {
                     (true, _) => format!("--{}", key.name),
                     (false, Some(setting)) => setting.origin.clone(),
+                    (false, None) if self.environment.contains_key(key.name) => {
+                        format!("default; {} does not go with what was given", key.variable())
+                    }
+                    (false, None)
+                        if self.from_file.as_ref().is_ok_and(|file| file.contains_key(key.name)) =>
+                    {
+                        "default; that of the file does not go with what was given".to_owned()
+                    }
                     (false, None) => "default".to_owned(),
                 };
             let line = match values {
@@ -329,6 +351,8 @@ mod tests {
         assert_eq!(program(&layers, "--weights v").backbone, None);
         let (_folder, apart) = self::layers(&[("backbone", "b")], "weights = \"w\"");
         assert_eq!(program(&apart, "").weights, None, "they are of different layers");
+        let text = apart.describe(&Program::command(), &matches(&apart, "").unwrap());
+        assert!(text.lines().any(|l| l.starts_with("# weights") && l.contains("does not go with")), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::backtrace::Backtrace;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +58,22 @@ pub fn install(program: &'static str, version: &'static str, folder: PathBuf) {
             ),
         }
     }));
+}
+
+/// [`install`] in [`folder`], for a program on a terminal; tells of an earlier note there, whichever program left it.
+pub fn watch(program: &'static str, version: &'static str) {
+    let Some(folder) = folder() else { return };
+    // What a script throws away is told to nobody: then the note waits.
+    if std::io::stderr().is_terminal() && !super::is_quiet() {
+        if let Some(earlier) = take(&folder) {
+            super::note(format_args!(
+                "note: an earlier run ended by a mistake of ours. What is in {} helps to mend it, and has no private data; \
+                 nothing was sent.",
+                earlier.display()
+            ));
+        }
+    }
+    install(program, version, folder);
 }
 
 /// Whether a thread of this process panicked since [`install`].

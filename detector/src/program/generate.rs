@@ -25,6 +25,9 @@ pub enum Kind {
 
 /// What `generate` takes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  … generate bash > ~/.local/share/bash-completion/completions/PROGRAM\n  … generate man --to man/"
+)]
 pub struct GenerateArgs {
     /// What to generate
     #[arg(value_enum)]

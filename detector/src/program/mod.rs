@@ -7,6 +7,7 @@
 mod configuration;
 pub mod crash;
 mod generate;
+pub mod renderer;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -17,8 +18,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
-pub use configuration::ENVIRONMENT;
 use configuration::Layers;
+pub use configuration::environment;
 pub use generate::{GenerateArgs, Kind};
 
 /// The flags that every program of ours has.
@@ -113,7 +114,8 @@ fn read(command: Command, layers: &Layers, args: Vec<OsString>) -> Result<ArgMat
     };
     let settings = layers
         .settings(&command, &flags)
-        .map_err(|reason| command.clone().error(ErrorKind::InvalidValue, reason))?;
+        // Not the command line is at fault: how it is used does not help.
+        .map_err(|reason| clap::Error::raw(ErrorKind::InvalidValue, format_args!("{reason}\n")))?;
     let mut command = settings.iter().fold(command, |command, setting| setting.apply(command));
     let matches = command.try_get_matches_from_mut(args).map_err(|mut error| {
         // The flag that clap names may not be what the user wrote.

@@ -18,7 +18,16 @@ pub(crate) fn check(program: &str, folder: &Path) {
     let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.contains(&"generate"), "{short}");
     let mut wrong = compare(&folder.join("short.txt"), &short);
-    wrong += &compare(&folder.join("long.txt"), &said(&["--help"]));
+    let long = said(&["--help"]);
+    let (flags, environment) = long.split_once("Environment and").unwrap();
+    for variable in environment.split(|c: char| !c.is_ascii_uppercase() && c != '_') {
+        let Some(setting) = variable.strip_prefix("SANDGLASS_").filter(|&name| name != "CONFIG") else {
+            continue;
+        };
+        let flag = format!("--{} ", setting.to_lowercase().replace('_', "-"));
+        assert!(flags.replace('\n', " ").contains(&flag), "{variable} is the setting of no flag");
+    }
+    wrong += &compare(&folder.join("long.txt"), &long);
     for name in commands.into_iter().filter(|name| *name != "help") {
         wrong += &compare(&folder.join(format!("{name}.txt")), &said(&[name, "--help"]));
     }

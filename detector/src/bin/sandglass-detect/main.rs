@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use sandglass_detector::complain;
-use sandglass_detector::program::{self, ENVIRONMENT, GenerateArgs, Shared, crash, note};
+use sandglass_detector::program::{self, GenerateArgs, Shared, crash, environment, note};
 use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
 
 mod bench;
@@ -38,7 +38,7 @@ mod video;
     override_usage = "sandglass-detect [OPTIONS] <SOURCE>...\n       sandglass-detect <COMMAND>",
     subcommand_negates_reqs = true,
     after_help = EXAMPLES,
-    after_long_help = format!("{LONG_EXAMPLES}\n\n{ENVIRONMENT}"),
+    after_long_help = format!("{LONG_EXAMPLES}\n\n{}", environment(&SETTINGS)),
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +48,21 @@ struct Cli {
     #[command(flatten)]
     shared: Shared,
 }
+
+/// What of the flags the environment and the configuration file may set.
+const SETTINGS: [&str; 11] = [
+    "backbone",
+    "weights",
+    "device",
+    "threads",
+    "score-threshold",
+    "iou-threshold",
+    "max-detections",
+    "classes",
+    "camera-format",
+    "keep-free-mb",
+    "quiet",
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -153,9 +168,7 @@ fn class_filter(names: &[String]) -> Result<ClassFilter> {
 
 fn main() -> ExitCode {
     let cli: Cli = program::parse();
-    if let Some(folder) = crash::folder() {
-        crash::install("sandglass-detect", env!("CARGO_PKG_VERSION"), folder);
-    }
+    crash::watch("sandglass-detect", env!("CARGO_PKG_VERSION"));
     let outcome = match cli.command {
         Some(Command::Models(args)) => list::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

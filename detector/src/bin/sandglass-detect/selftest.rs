@@ -10,7 +10,9 @@ use sandglass_detector::selftest::{self, Area, Finding, Verdict};
 use serde_json::json;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  sandglass-detect selftest --json > report.json")]
+#[command(
+    after_help = "Example:\n  sandglass-detect selftest --json > report.json\n\nExit status: 0 all of it works, 1 some does not, 2 wrong usage."
+)]
 pub(crate) struct SelftestArgs {
     /// Backbones to look at instead of all, such as mobilenext-1.0,mobilenet-v2-1.0
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -93,6 +95,7 @@ impl Table {
                 Area::Codec => "Videos",
                 Area::Camera => "Cameras",
                 Area::Gpu => "GPU",
+                Area::Renderer => "The viewer's window",
             };
             writeln!(self.out, "\n{title}")?;
         }

@@ -98,8 +98,19 @@ impl VideoArgs {
 type Decoded = (Result<Frame, Error>, Duration);
 
 pub(crate) fn run(args: &DetectArgs, name: &str, detector: &mut Detector) -> Result<ExitCode> {
+    let source = args.video.open(name)?;
+    let stop = stop_on_interrupt()?;
+    follow(args, name, source, &stop, detector)
+}
+
+fn follow(
+    args: &DetectArgs,
+    name: &str,
+    source: Box<dyn FrameSource>,
+    stop: &AtomicBool,
+    detector: &mut Detector,
+) -> Result<ExitCode> {
     let video = &args.video;
-    let source = video.open(name)?;
     if let Some(remark) = source.remark() {
         note(format_args!("note: {remark}"));
     }
@@ -108,7 +119,6 @@ pub(crate) fn run(args: &DetectArgs, name: &str, detector: &mut Detector) -> Res
     let when_full = if live { WhenFull::Drop } else { WhenFull::Wait };
     let start = |recorder| Background::start(recorder, overlay, when_full);
     let recording = video.recorder()?.map(start).transpose()?;
-    let stop = stop_on_interrupt()?;
     let mut run = Run {
         name: name.into(),
         backbone: detector.backbone().to_string().into(),
@@ -126,9 +136,9 @@ pub(crate) fn run(args: &DetectArgs, name: &str, detector: &mut Detector) -> Res
     };
     let begin = Instant::now();
     if live {
-        run.follow_live(source, &stop)?;
+        run.follow_live(source, stop)?;
     } else {
-        run.work_through(source, &stop)?;
+        run.work_through(source, stop)?;
     }
     run.finish(begin.elapsed(), args)
 }
@@ -223,7 +233,11 @@ impl Run<'_> {
             });
             let outcome = self.take_all(&frames, stop);
             drop(frames);
-            self.tally.lost = decoder.join().unwrap_or(0);
+            match decoder.join() {
+                Ok(lost) => self.tally.lost = lost,
+                // Its panic is told already; what there is is kept, and it is not all.
+                Err(_) => self.tally.failures.push(format!("{}: reading it broke down", self.name)),
+            }
             outcome
         })
     }
@@ -406,6 +420,64 @@ impl Tally {
         ));
         if let Some(reason) = &summary.ended {
             note(format_args!("  it ended because {reason}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    /// Some frames, and then a mistake of ours.
+    struct Breaking {
+        frames: u64,
+        live: Option<Instant>,
+    }
+
+    impl FrameSource for Breaking {
+        fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+            assert!(self.frames < 7, "made up");
+            self.frames += 1;
+            let frame = Frame::rgb8(64, 48, vec![self.frames as u8 * 20; 64 * 48 * 3])?;
+            Ok(Some(frame.at(Duration::from_millis(40 * self.frames))))
+        }
+
+        fn name(&self) -> String {
+            "breaking".into()
+        }
+
+        fn live_since(&self) -> Option<Instant> {
+            self.live
+        }
+    }
+
+    #[test]
+    fn a_panic_in_mid_recording_leaves_a_recording_that_plays() {
+        for live in [None, Some(Instant::now())] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("out.mp4");
+            let line =
+                ["sandglass-detect", "breaking", "--record", &file.to_string_lossy(), "--keep-free-mb=0"];
+            let args = crate::Cli::parse_from(line).detect;
+            let mut detector = Detector::builder().threads(1).build().unwrap();
+            let source = Box::new(Breaking { frames: 0, live });
+            let run = || follow(&args, "breaking", source, &AtomicBool::new(false), &mut detector);
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            match (live, outcome) {
+                // A thread reads ahead: the others end in order, and the status is no success.
+                (None, Ok(Ok(code))) => assert_eq!(code, ExitCode::from(1)),
+                (Some(_), Err(_)) => {}
+                (_, outcome) => panic!("{outcome:?}"),
+            }
+            let mut back = source::open(&file.to_string_lossy()).unwrap();
+            let mut count = 0;
+            while back.next_frame().unwrap().is_some() {
+                count += 1;
+            }
+            // What is live may pass over frames.
+            assert!(if live.is_some() { count > 0 } else { count == 7 }, "{count}");
         }
     }
 }
