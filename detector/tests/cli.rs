@@ -376,3 +376,24 @@ fn that_nobody_reads_errors_is_no_crash() {
     assert_eq!(program.status().unwrap().code(), Some(1));
     assert!(!home.path().join(".local/share/sandglass/crash.txt").exists());
 }
+
+/// A note waits until a person is there to read of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_earlier_crash_is_told_on_a_terminal_once() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("sandglass");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("crash.txt"), "made up").unwrap();
+    let told = |program: &mut Command| {
+        let output = program.env("XDG_DATA_HOME", home.path()).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).contains("crash-offered.txt")
+    };
+    let program = env!("CARGO_BIN_EXE_sandglass-detect");
+    assert!(!told(Command::new(program).arg("models")));
+    // `script` (bsdutils, on every Debian) gives it a terminal.
+    let line = format!("{program} models");
+    let mut on_terminal = || told(Command::new("script").args(["-qec", &line, "/dev/null"]));
+    assert_eq!([on_terminal(), on_terminal()], [true, false]);
+    assert!(folder.join("crash-offered.txt").exists());
+}

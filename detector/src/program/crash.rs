@@ -64,14 +64,15 @@ pub fn install(program: &'static str, version: &'static str, folder: PathBuf) {
 pub fn watch(program: &'static str, version: &'static str) {
     let Some(folder) = folder() else { return };
     // What a script throws away is told to nobody: then the note waits.
-    if std::io::stderr().is_terminal() && !super::is_quiet() {
-        if let Some(earlier) = take(&folder) {
-            super::note(format_args!(
-                "note: an earlier run ended by a mistake of ours. What is in {} helps to mend it, and has no private data; \
-                 nothing was sent.",
-                earlier.display()
-            ));
-        }
+    if std::io::stderr().is_terminal()
+        && !super::is_quiet()
+        && let Some(earlier) = take(&folder)
+    {
+        super::note(format_args!(
+            "note: an earlier run ended by a mistake of ours. What is in {} helps to mend it, and has no private data; \
+             nothing was sent.",
+            earlier.display()
+        ));
     }
     install(program, version, folder);
 }
