@@ -46,7 +46,7 @@ need_packages() {
 }
 
 # What the build needs (libclang: for the camera's bindings; nasm: the video codec is silently slower without), and what a window needs while it runs.
-build_packages=(g++ nasm pkg-config "libclang1-14|libclang1-15|libclang1-16|libclang1-17|libclang1-18|libclang1-19|libclang1-20")
+build_packages=(cmake g++ nasm pkg-config "libclang1-14|libclang1-15|libclang1-16|libclang1-17|libclang1-18|libclang1-19|libclang1-20")
 window_packages=(libgl1 libgl1-mesa-dri libglx-mesa0 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0
     libxkbcommon-x11-0)
 

@@ -82,6 +82,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A table of pictures that cannot be used, or one of results that cannot be written.
+    #[error("{name}: {reason}")]
+    Table {
+        /// The file or stream.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A network or its weights.
     #[error(transparent)]
     Backbone(#[from] sandglass_backbone::Error),

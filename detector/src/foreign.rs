@@ -1,7 +1,7 @@
 //! Calls of other people's code that is known to panic: that is an error of a source, and no mistake of ours.
 
 use std::cell::Cell;
-#[cfg(feature = "camera")]
+#[cfg(any(feature = "arrow", feature = "camera"))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 thread_local! {
@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// Calls it; what it panics with is the error. Nothing that it had is used after a panic.
-#[cfg(feature = "camera")]
+#[cfg(any(feature = "arrow", feature = "camera"))]
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
     let before = INSIDE.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(call));

@@ -11,7 +11,8 @@ pub const MAX_SIDE: u32 = 16_384;
 
 /// An RGB picture, 8 bits a channel, rows `stride` bytes apart, with the time at which it was taken.
 ///
-/// Cloning is cheap: the pixels are shared.
+/// It can stand for a larger picture that it was made smaller from ([`Frame::full_size`]); what is found in it is then told
+/// in the larger one's pixels. Cloning is cheap: the pixels are shared.
 #[derive(Clone)]
 pub struct Frame {
     width: u32,
@@ -19,6 +20,70 @@ pub struct Frame {
     stride: usize,
     pixels: Arc<Vec<u8>>,
     captured: Duration,
+    full: (u32, u32),
+}
+
+/// A picture as [`Frame`] whose pixels belong to somebody else.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameView<'a> {
+    width: u32,
+    height: u32,
+    stride: usize,
+    pixels: &'a [u8],
+    full: (u32, u32),
+}
+
+impl<'a> FrameView<'a> {
+    /// A view of RGB pixels in rows `stride` bytes apart, R first; the last row may end after its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] where a side is 0 or above [`MAX_SIDE`], the stride is shorter than a row, or `pixels` is too
+    /// short.
+    pub fn rgb8(width: u32, height: u32, stride: usize, pixels: &'a [u8]) -> Result<Self, Error> {
+        let refuse = |reason: String| Err(Error::Frame { width, height, reason });
+        if width == 0 || height == 0 {
+            return refuse("a picture needs at least one pixel".into());
+        }
+        if width > MAX_SIDE || height > MAX_SIDE {
+            return refuse(format!("a side of a picture may have {MAX_SIDE} pixels at most"));
+        }
+        let row = width as usize * 3;
+        if stride < row {
+            return refuse(format!("a row has {row} bytes, the stride is only {stride}"));
+        }
+        let needed = (height as usize - 1).checked_mul(stride).and_then(|n| n.checked_add(row));
+        match needed {
+            Some(needed) if pixels.len() >= needed && (stride != row || pixels.len() == needed) => {
+                Ok(Self { width, height, stride, pixels, full: (width, height) })
+            }
+            _ => refuse(format!("{} bytes of pixels do not fit its size", pixels.len())),
+        }
+    }
+
+    /// Width in pixels, 1 to [`MAX_SIDE`].
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, 1 to [`MAX_SIDE`].
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Width and height of the picture that it stands for, in pixels.
+    #[must_use]
+    pub fn full_size(&self) -> (u32, u32) {
+        self.full
+    }
+
+    /// The `width` × 3 bytes of row `y`; empty below the picture.
+    #[must_use]
+    pub fn row(&self, y: u32) -> &'a [u8] {
+        let start = y as usize * self.stride;
+        self.pixels.get(start..start + self.width as usize * 3).filter(|_| y < self.height).unwrap_or(&[])
+    }
 }
 
 impl fmt::Debug for Frame {
@@ -42,24 +107,29 @@ impl Frame {
     /// [`Error::Frame`] where a side is 0 or above [`MAX_SIDE`], the stride is shorter than a row,
     /// or `pixels` is too short.
     pub fn with_stride(width: u32, height: u32, stride: usize, pixels: Vec<u8>) -> Result<Self, Error> {
-        let refuse = |reason: String| Err(Error::Frame { width, height, reason });
-        if width == 0 || height == 0 {
-            return refuse("a picture needs at least one pixel".into());
-        }
-        if width > MAX_SIDE || height > MAX_SIDE {
-            return refuse(format!("a side of a picture may have {MAX_SIDE} pixels at most"));
-        }
-        let row = width as usize * 3;
-        if stride < row {
-            return refuse(format!("a row has {row} bytes, the stride is only {stride}"));
-        }
-        let needed = (height as usize - 1).checked_mul(stride).and_then(|n| n.checked_add(row));
-        match needed {
-            Some(needed) if pixels.len() >= needed && (stride != row || pixels.len() == needed) => {
-                Ok(Self { width, height, stride, pixels: Arc::new(pixels), captured: Duration::ZERO })
-            }
-            _ => refuse(format!("{} bytes of pixels do not fit its size", pixels.len())),
-        }
+        FrameView::rgb8(width, height, stride, &pixels)?;
+        let full = (width, height);
+        Ok(Self { width, height, stride, pixels: Arc::new(pixels), captured: Duration::ZERO, full })
+    }
+
+    /// The same pixels, standing for a picture of `width` × `height` pixels that they were made smaller from.
+    #[must_use]
+    pub fn standing_for(mut self, width: u32, height: u32) -> Self {
+        self.full = (width, height);
+        self
+    }
+
+    /// Width and height of the picture that it stands for, in pixels: mostly its own.
+    #[must_use]
+    pub fn full_size(&self) -> (u32, u32) {
+        self.full
+    }
+
+    /// The same picture, borrowed.
+    #[must_use]
+    pub fn view(&self) -> FrameView<'_> {
+        let Self { width, height, stride, full, .. } = *self;
+        FrameView { width, height, stride, pixels: &self.pixels, full }
     }
 
     /// The same frame, taken at `captured` (counted from the start of its source).
@@ -102,8 +172,7 @@ impl Frame {
     /// The `width` × 3 bytes of row `y`; empty below the picture.
     #[must_use]
     pub fn row(&self, y: u32) -> &[u8] {
-        let start = y as usize * self.stride;
-        self.pixels.get(start..start + self.width as usize * 3).filter(|_| y < self.height).unwrap_or(&[])
+        self.view().row(y)
     }
 
     /// The rows copied one after the other without gaps: `height` × `width` × 3 bytes.

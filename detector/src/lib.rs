@@ -21,7 +21,7 @@ mod detections;
 mod error;
 #[cfg(feature = "export")]
 pub mod export;
-#[cfg(any(feature = "camera", feature = "program"))]
+#[cfg(any(feature = "arrow", feature = "camera", feature = "program"))]
 mod foreign;
 mod frame;
 pub mod heads;
@@ -40,13 +40,15 @@ pub mod record;
 pub mod selftest;
 mod settings;
 pub mod source;
+#[cfg(feature = "arrow")]
+pub mod table;
 mod words;
 mod work;
 
 pub use classify::{Classifier, Guess};
 pub use detections::{BoxXyxy, Detection, Detections, Timing};
 pub use error::Error;
-pub use frame::{Frame, MAX_SIDE};
-pub use pipeline::{Detector, DetectorBuilder};
+pub use frame::{Frame, FrameView, MAX_SIDE};
+pub use pipeline::{Detector, DetectorBuilder, Opened};
 pub use sandglass_backbone as backbone;
 pub use settings::{ClassFilter, Device, Settings};

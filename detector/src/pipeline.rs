@@ -8,7 +8,7 @@ use sandglass_backbone::{Backbone, ModelInfo, Plan, Weights};
 
 use crate::detections::{Detection, Detections, Timing};
 use crate::error::Error;
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameView};
 use crate::heads::{INPUT_SIZE, ssdlite};
 use crate::models;
 use crate::nms::Scored;
@@ -229,61 +229,83 @@ impl Detector {
         Ok(detections)
     }
 
+    /// As [`Detector::detect`] for pixels that belong to somebody else.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`].
+    pub fn detect_view(&self, view: FrameView<'_>) -> Result<Detections, Error> {
+        let mut detections = Detections::default();
+        self.look_alone(view, &mut detections)?;
+        Ok(detections)
+    }
+
     /// As [`Detector::detect`], into detections of an earlier frame: after the first frames nothing is
     /// allocated. Where it fails, they may be of either frame.
     ///
     /// # Errors
     /// As [`Detector::detect`].
     pub fn detect_into(&self, frame: &Frame, into: &mut Detections) -> Result<(), Error> {
+        self.look_alone(frame.view(), into)
+    }
+
+    fn look_alone(&self, frame: FrameView<'_>, into: &mut Detections) -> Result<(), Error> {
         self.settings.check()?;
         // A thread that panicked has left nothing that the next frame reads.
         let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(&mut work, frame, into)
     }
 
-    fn look(&self, work: &mut Work, frame: &Frame, into: &mut Detections) -> Result<(), Error> {
+    fn look(&self, work: &mut Work, frame: FrameView<'_>, into: &mut Detections) -> Result<(), Error> {
         let (found, timing) = work.run(frame, &self.allowed, &self.settings)?;
         self.tell(found, frame, timing, into);
         Ok(())
     }
 
     /// Writes down what was found.
-    fn tell(&self, found: &[Scored], frame: &Frame, timing: Timing, into: &mut Detections) {
+    fn tell(&self, found: &[Scored], frame: FrameView<'_>, timing: Timing, into: &mut Detections) {
         into.items.clear();
         into.items.extend(found.iter().filter_map(|found| {
             let class_id = found.class as usize;
             let label = Arc::clone(self.network.labels.get(class_id)?);
             Some(Detection { label, class_id, score: found.score, bounds: found.bounds })
         }));
-        (into.width, into.height) = (frame.width(), frame.height());
+        (into.width, into.height) = frame.full_size();
         into.timing = timing;
     }
 
-    /// Finds the objects of several frames, in their order. Each thread takes whole frames, which is faster
-    /// than all threads at one frame after the other; a GPU takes several at a time.
+    /// Finds the objects of several frames, in their order; see [`Detector::detect_each`].
     ///
     /// # Errors
     /// As [`Detector::detect`], and [`Error::Backbone`] where the system refuses a thread.
     pub fn detect_batch(&self, frames: &[Frame]) -> Result<Vec<Detections>, Error> {
-        let threads = match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
+        self.detect_each(frames, |frame| Ok(Opened::View(frame.view())))?.into_iter().collect()
+    }
+
+    /// Opens pictures and finds their objects, in the order of the items; a picture that cannot be opened is an error in
+    /// its place. Each thread opens and detects in whole pictures, which is faster than all threads at one picture
+    /// after the other; a GPU detects in several at a time. What is found does not depend on the number of threads.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`], and [`Error::Backbone`] where the system refuses a thread.
+    pub fn detect_each<'a, T: Sync>(
+        &self,
+        items: &'a [T],
+        open: impl Fn(&'a T) -> Result<Opened<'a>, Error> + Sync,
+    ) -> Result<Vec<Result<Detections, Error>>, Error> {
         self.settings.check()?;
+        let lanes = self.lanes().min(items.len());
         #[cfg(feature = "cuda")]
         if let Device::Cuda(_) = self.network.device {
-            let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut all = Vec::with_capacity(frames.len());
-            work.run_many(frames, threads, &self.allowed, &self.settings, |frame, found, timing| {
-                let mut detections = Detections::default();
-                self.tell(found, frame, timing, &mut detections);
-                all.push(detections);
-            })?;
-            return Ok(all);
+            return self.each_on_gpu(items, lanes, open);
         }
-        let lanes = threads.min(frames.len());
+        let one = |work: &mut Work, item: &'a T| {
+            let opened = open(item)?;
+            let mut found = Detections::default();
+            self.look(work, opened.view(), &mut found).map(|()| found)
+        };
         if lanes < 2 {
-            return frames.iter().map(|frame| self.detect(frame)).collect();
+            let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(items.iter().map(|item| one(&mut work, item)).collect());
         }
         let mut works = self.network.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         while works.len() < lanes {
@@ -291,32 +313,43 @@ impl Detector {
             let Some(twin) = work.twin(self.network.labels.len())? else { break };
             works.push(twin);
         }
-        let next = AtomicUsize::new(0);
-        // What one thread does: whichever frame is next, until there is none.
-        let take = |work: &mut Work| {
-            let mut taken = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(frame) = frames.get(index) else { return taken };
-                let mut found = Detections::default();
-                taken.push((index, self.look(work, frame, &mut found).map(|()| found)));
-            }
-        };
-        let mut taken = std::thread::scope(|scope| {
-            let mut works = works.iter_mut().take(lanes);
-            let own = works.next();
-            let others: Vec<_> = works.map(|work| scope.spawn(|| take(work))).collect();
-            let mut taken = own.map(take).unwrap_or_default();
-            for other in others {
-                match other.join() {
-                    Ok(results) => taken.extend(results),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            taken
-        });
-        taken.sort_unstable_by_key(|(index, _)| *index);
-        taken.into_iter().map(|(_, result)| result).collect()
+        let mut works: Vec<&mut Work> = works.iter_mut().take(lanes).collect();
+        Ok(in_lanes(&mut works, items, |work, item| one(work, item)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn each_on_gpu<'a, T: Sync>(
+        &self,
+        items: &'a [T],
+        lanes: usize,
+        open: impl Fn(&'a T) -> Result<Opened<'a>, Error> + Sync,
+    ) -> Result<Vec<Result<Detections, Error>>, Error> {
+        let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::with_capacity(items.len());
+        // No more pictures are open at a time than the GPU takes.
+        for items in items.chunks(crate::cuda::BATCH) {
+            let opened = in_lanes(&mut vec![(); lanes], items, |(), item| open(item));
+            let views: Vec<FrameView<'_>> = opened.iter().flatten().map(Opened::view).collect();
+            let mut found = Vec::with_capacity(views.len());
+            work.run_many(&views, lanes, &self.allowed, &self.settings, |frame, scored, timing| {
+                let mut detections = Detections::default();
+                self.tell(scored, frame, timing, &mut detections);
+                found.push(detections);
+            })?;
+            let mut found = found.into_iter();
+            // As many were found in as were opened.
+            all.extend(opened.into_iter().map(|opened| opened.map(|_| found.next().unwrap_or_default())));
+        }
+        Ok(all)
+    }
+
+    /// How many pictures [`Detector::detect_each`] works on at a time on the CPU.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
     }
 
     /// Changes the network; settings and classes stay. Where it fails, the old one stays, too.
@@ -399,6 +432,57 @@ impl Detector {
     pub fn engine(&self) -> &str {
         &self.network.description
     }
+}
+
+/// A picture ready to be looked at, for [`Detector::detect_each`].
+#[derive(Clone, Debug)]
+pub enum Opened<'a> {
+    /// One that was decoded for it.
+    Frame(Frame),
+    /// One that is there anyway.
+    View(FrameView<'a>),
+}
+
+impl Opened<'_> {
+    fn view(&self) -> FrameView<'_> {
+        match self {
+            Self::Frame(frame) => frame.view(),
+            Self::View(view) => *view,
+        }
+    }
+}
+
+/// Does something with every item, in threads that each have one of `states` and take whichever item is next; the first is
+/// the thread that calls. The results are in the order of the items.
+fn in_lanes<'a, S: Send, T: Sync, R: Send>(
+    states: &mut [S],
+    items: &'a [T],
+    each: impl Fn(&mut S, &'a T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let take = |state: &mut S| {
+        let mut taken = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return taken };
+            taken.push((index, each(state, item)));
+        }
+    };
+    let mut taken = std::thread::scope(|scope| {
+        let mut states = states.iter_mut();
+        let own = states.next();
+        let others: Vec<_> = states.map(|state| scope.spawn(|| take(state))).collect();
+        let mut taken = own.map(take).unwrap_or_default();
+        for other in others {
+            match other.join() {
+                Ok(results) => taken.extend(results),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        taken
+    });
+    taken.sort_unstable_by_key(|(index, _)| *index);
+    taken.into_iter().map(|(_, result)| result).collect()
 }
 
 /// By class, whether a filter lets it through.

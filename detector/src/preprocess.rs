@@ -5,7 +5,7 @@
 //! rows are blended, all along, then the pixels of that row. The network's first convolution takes the
 //! bytes and normalises them ([`sandglass_backbone::Plan::take_pixels`]).
 
-use crate::frame::Frame;
+use crate::frame::FrameView;
 
 /// Parts of a whole in which rows are blended: the sum stays in 16 bits.
 const ROW_PARTS: u16 = 1 << 8;
@@ -40,7 +40,7 @@ impl Preprocessor {
     }
 
     /// Writes the input for a frame: `side` × `side` × 3 bytes.
-    pub(crate) fn run(&mut self, frame: &Frame, into: &mut [u8]) {
+    pub(crate) fn run(&mut self, frame: FrameView<'_>, into: &mut [u8]) {
         let size = (frame.width(), frame.height());
         let width = frame.width() as usize * 3;
         if self.source != size {
@@ -92,10 +92,11 @@ fn taps(source: usize, target: usize) -> impl Iterator<Item = Tap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Frame;
 
     fn run(frame: &Frame, side: usize) -> Vec<u8> {
         let mut input = vec![0; side * side * 3];
-        Preprocessor::new(side).run(frame, &mut input);
+        Preprocessor::new(side).run(frame.view(), &mut input);
         input
     }
 

@@ -84,7 +84,7 @@ impl Calibration {
             middle(frame, side)?
         } else {
             let mut picture = vec![0; side * side * 3];
-            self.preprocessor.run(frame, &mut picture);
+            self.preprocessor.run(frame.view(), &mut picture);
             picture
         };
         let (darkest, brightest) = picture.iter().fold((255, 0), |(d, b), &v| (v.min(d), v.max(b)));

@@ -11,7 +11,7 @@ use sandglass_backbone::{CpuEngine, Engine, Plan};
 use crate::cuda::{BATCH, CudaDetector};
 use crate::detections::Timing;
 use crate::error::Error;
-use crate::frame::Frame;
+use crate::frame::FrameView;
 use crate::heads::{BOX_DELTAS, CLASS_LOGITS, INPUT_SIZE};
 use crate::nms::Scored;
 use crate::postprocess::{Outputs, Postprocessor};
@@ -126,15 +126,15 @@ impl Work {
         }
     }
 
-    /// The objects of a frame, best first, with boxes in its pixels. `allowed` tells by class whether it is looked
+    /// The objects of a frame, best first, with boxes in the pixels of what it stands for. `allowed` tells by class whether it is looked
     /// for.
     pub(crate) fn run(
         &mut self,
-        frame: &Frame,
+        frame: FrameView<'_>,
         allowed: &[bool],
         settings: &Settings,
     ) -> Result<(&[Scored], Timing), Error> {
-        let size = (frame.width(), frame.height());
+        let size = frame.full_size();
         let begin = Instant::now();
         let (prepared, computed, found): (_, _, &[Scored]) = match &mut self.backend {
             Backend::Engine { engine, input, postprocessor } => {
@@ -170,14 +170,14 @@ impl Work {
     #[cfg(feature = "cuda")]
     pub(crate) fn run_many(
         &mut self,
-        frames: &[Frame],
+        frames: &[FrameView<'_>],
         threads: usize,
         allowed: &[bool],
         settings: &Settings,
-        mut tell: impl FnMut(&Frame, &[Scored], Timing),
+        mut tell: impl FnMut(FrameView<'_>, &[Scored], Timing),
     ) -> Result<(), Error> {
         let Backend::Cuda { detector, found } = &mut self.backend else {
-            for frame in frames {
+            for &frame in frames {
                 let (found, timing) = self.run(frame, allowed, settings)?;
                 tell(frame, found, timing);
             }
@@ -191,18 +191,18 @@ impl Work {
                 for (frames, pixels) in frames.chunks(share).zip(pixels.chunks_mut(share * INPUT_BYTES)) {
                     scope.spawn(move || {
                         let mut preprocessor = Preprocessor::new(INPUT_SIZE);
-                        for (frame, pixels) in frames.iter().zip(pixels.chunks_exact_mut(INPUT_BYTES)) {
+                        for (&frame, pixels) in frames.iter().zip(pixels.chunks_exact_mut(INPUT_BYTES)) {
                             preprocessor.run(frame, pixels);
                         }
                     });
                 }
             });
             let prepared = Instant::now();
-            let sizes: Vec<_> = frames.iter().map(|frame| (frame.width(), frame.height())).collect();
+            let sizes: Vec<_> = frames.iter().map(FrameView::full_size).collect();
             detector.run(BATCH, &sizes, allowed, settings)?;
             let computed = Instant::now();
             let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
-            for (picture, frame) in frames.iter().enumerate() {
+            for (picture, &frame) in frames.iter().enumerate() {
                 found.clear();
                 found.extend(detector.found(BATCH, picture));
                 let timing = Timing {

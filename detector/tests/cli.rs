@@ -393,7 +393,41 @@ fn an_earlier_crash_is_told_on_a_terminal_once() {
     assert!(!told(Command::new(program).arg("models")));
     // `script` (bsdutils, on every Debian) gives it a terminal.
     let line = format!("{program} models");
-    let mut on_terminal = || told(Command::new("script").args(["-qec", &line, "/dev/null"]));
+    let on_terminal = || told(Command::new("script").args(["-qec", &line, "/dev/null"]));
     assert_eq!([on_terminal(), on_terminal()], [true, false]);
     assert!(folder.join("crash-offered.txt").exists());
+}
+
+/// A container has fewer processors than the machine that it is on.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_follow_the_limit_of_the_control_group() {
+    // Version 2, and version 1.
+    let name = format!("sandglass-test-{}", std::process::id());
+    let limits = [
+        (Path::new("/sys/fs/cgroup").join(&name), "cpu.max", "100000 100000"),
+        (Path::new("/sys/fs/cgroup/cpu").join(&name), "cpu.cfs_quota_us", "100000"),
+    ];
+    let usable = |(group, file, limit): &&(PathBuf, &str, &str)| {
+        let made = std::fs::create_dir(group).is_ok();
+        let limited = made && group.join(file).exists() && std::fs::write(group.join(file), limit).is_ok();
+        if made && !limited {
+            let _ = std::fs::remove_dir(group);
+        }
+        limited
+    };
+    let Some((group, ..)) = limits.iter().find(usable) else {
+        eprintln!("skipped: no control group can be made here");
+        return;
+    };
+    let program = env!("CARGO_BIN_EXE_sandglass-detect");
+    let line = format!(
+        "echo $$ > {}/cgroup.procs && exec {program} selftest --backbones mobilenet-v1-0.25 --json",
+        group.display()
+    );
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    std::fs::remove_dir(group).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["processors"], 1, "{report:#}");
+    assert!(report.to_string().contains("1 thread\""), "{report:#}");
 }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sandglass_detector::complain;
 use sandglass_detector::program::{is_quiet, note};
-use sandglass_detector::source::load_image;
+use sandglass_detector::source::{Detail, read_image};
 use sandglass_detector::{Detection, Detector, Device, Settings};
 use sandglass_eval::{Dataset, Detections, Error, Oddity, PixelBox, Skipped, evaluate};
 
@@ -189,7 +189,7 @@ fn look(detector: &Detector, picture: Option<PathBuf>) -> anyhow::Result<Outcome
 
 fn load(path: Option<&Path>) -> Result<sandglass_detector::Frame, String> {
     let path = path.ok_or("there is no picture of it (jpg, jpeg or png; COCO's need --pictures)")?;
-    load_image(path).map_err(|e| e.to_string())
+    read_image(path, Detail::Reduced).map_err(|e| e.to_string())
 }
 
 fn gather(

@@ -26,7 +26,8 @@ pub struct Line<'a> {
     /// What was found, best score first.
     pub detections: &'a [Detection],
     /// How long it took, in milliseconds.
-    pub timing_ms: TimingMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timing_ms: Option<TimingMs>,
 }
 
 impl<'a> Line<'a> {
@@ -46,8 +47,14 @@ impl<'a> Line<'a> {
             height: found.height,
             backbone,
             detections: &found.items,
-            timing_ms: found.timing.into(),
+            timing_ms: Some(found.timing.into()),
         }
+    }
+
+    /// The same without times, which differ from run to run.
+    #[must_use]
+    pub fn without_timing(self) -> Self {
+        Self { timing_ms: None, ..self }
     }
 }
 

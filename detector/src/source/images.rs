@@ -98,19 +98,46 @@ impl Images {
     }
 }
 
+/// How much of a picture is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Every pixel.
+    Whole,
+    /// What a detector looks at: large JPEG pictures are decoded to a half, a quarter or an eighth, which takes a fraction
+    /// of the time. The frame stands for the whole picture ([`Frame::full_size`]).
+    Reduced,
+}
+
+/// Decodes a picture file to a frame, upright, whatever its name ends in: [`read_image`] with every pixel.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn load_image(path: &Path) -> Result<Frame, Error> {
+    read_image(path, Detail::Whole)
+}
+
 /// Decodes a picture file to a frame, upright, whatever its name ends in.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be read, [`Error::Media`] where it is a folder, otherwise as [`decode_image`].
+pub fn read_image(path: &Path, detail: Detail) -> Result<Frame, Error> {
+    decode_image(&read(path)?, path, detail)
+}
+
+/// Decodes the content of a picture file to a frame, upright; `path` is what errors call it.
 ///
 /// The first picture of an animation counts. What is transparent is laid over white. 16 bits a channel
 /// become 8, CMYK becomes RGB without a colour profile.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be read; [`Error::Media`] where it is a folder, empty, in an unknown
-/// format, cut short, damaged, or larger than [`MAX_SIDE`] on a side or 100 megapixels, which is found out
-/// before the pixels are decoded.
-pub fn load_image(path: &Path) -> Result<Frame, Error> {
+/// [`Error::Media`] where it is empty, in an unknown format, cut short, damaged, or larger than [`MAX_SIDE`] on a
+/// side or 100 megapixels, which is found out before the pixels are decoded.
+pub fn decode_image(bytes: &[u8], path: &Path, detail: Detail) -> Result<Frame, Error> {
     let refuse = |reason: &str| Error::Media { path: path.to_owned(), reason: reason.to_owned() };
-    let bytes = read(path)?;
-    let reader = ImageReader::new(Cursor::new(bytes.as_slice()));
+    if bytes.is_empty() {
+        return Err(refuse("is empty (0 bytes)"));
+    }
+    let reader = ImageReader::new(Cursor::new(bytes));
     let mut reader =
         reader.with_guessed_format().map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let Some(format) = reader.format() else {
@@ -131,14 +158,24 @@ pub fn load_image(path: &Path) -> Result<Frame, Error> {
         return Err(refuse(&format!("has {width}×{height} pixels, 100 megapixels are accepted")));
     }
     // A decoder fills up what is missing of a JPEG with grey and says nothing.
-    if format == ImageFormat::Jpeg && !jpeg_has_end(&bytes) {
+    if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
         return Err(refuse("is cut short: the end of the JPEG picture is missing"));
     }
     let orientation = decoder.orientation().map_err(failed)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let reduced = match (format, detail) {
+        (ImageFormat::Jpeg, Detail::Reduced) => reduced(bytes, width, height),
+        _ => None,
+    };
+    let mut picture = match reduced {
+        Some(small) => DynamicImage::from(small),
+        None => DynamicImage::from_decoder(decoder).map_err(failed)?,
+    };
     picture.apply_orientation(orientation);
     let picture = flatten(picture);
-    Frame::rgb8(picture.width(), picture.height(), picture.into_raw())
+    use image::metadata::Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let on_its_side = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+    let (width, height) = if on_its_side { (height, width) } else { (width, height) };
+    Ok(Frame::rgb8(picture.width(), picture.height(), picture.into_raw())?.standing_for(width, height))
 }
 
 /// The content of a file that could be a picture by its size.
@@ -155,10 +192,16 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
     file.take(MAX_FILE).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.is_empty() {
-        return refuse("is empty (0 bytes)".into());
-    }
     Ok(bytes)
+}
+
+#[cfg(feature = "turbojpeg")]
+use super::reduced::decode as reduced;
+
+/// Without the decoder for it, every picture is decoded whole.
+#[cfg(not(feature = "turbojpeg"))]
+fn reduced(_: &[u8], _: u32, _: u32) -> Option<RgbImage> {
+    None
 }
 
 fn explain(error: &ImageError, format: ImageFormat) -> String {

@@ -15,12 +15,14 @@ mod demo;
 mod images;
 #[cfg(any(feature = "camera", feature = "video"))]
 mod jpeg;
+#[cfg(feature = "turbojpeg")]
+mod reduced;
 #[cfg(feature = "video")]
 pub mod video;
 
 #[cfg(feature = "video")]
 pub use demo::Demo;
-pub use images::{Images, expand, load_image};
+pub use images::{Detail, Images, decode_image, expand, load_image, read_image};
 
 /// File name endings of videos.
 const VIDEO_EXTENSIONS: [&str; 10] = ["avi", "flv", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm", "wmv"];

@@ -21,8 +21,11 @@ mod export;
 mod import;
 mod list;
 mod output;
+mod pictures;
 mod quantize;
 mod selftest;
+#[cfg(feature = "arrow")]
+mod tables;
 #[cfg(feature = "video")]
 mod video;
 
@@ -78,6 +81,8 @@ Examples:
   sandglass-detect 'photos/*.jpg' --save out/ --classes person,dog
   sandglass-detect clip.mp4 --record annotated.mp4    an annotated video
   sandglass-detect camera --record out.mp4 --sidecar out.jsonl   until Ctrl-C
+  find /data -name '*.jpg' | sandglass-detect --stdin-paths --json found.jsonl
+  sandglass-detect --parquet pictures.parquet --save found.parquet
   sandglass-detect cameras                            which cameras and formats there are
   sandglass-detect models                             which networks there are
   sandglass-detect selftest                           whether everything works here

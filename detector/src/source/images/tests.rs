@@ -170,3 +170,42 @@ fn a_broken_picture_does_not_end_the_list() {
     assert_eq!(images.path(), Some(good.as_path()));
     assert!(images.next_frame().unwrap().is_none());
 }
+
+#[test]
+fn large_jpegs_are_decoded_to_a_part_and_stand_for_the_whole() {
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo/chelsea.jpg");
+    let photo = image::open(photo).unwrap();
+    let large = |width, height| {
+        let large = photo.resize_exact(width, height, image::imageops::FilterType::CatmullRom);
+        (encoded(large.clone(), ImageFormat::Jpeg), encoded(large.into_luma8(), ImageFormat::Jpeg))
+    };
+    let name = Path::new("large.jpg");
+    let both = |jpeg: &[u8]| [Detail::Whole, Detail::Reduced].map(|d| decode_image(jpeg, name, d).unwrap());
+    for (size, part) in [((800, 600), 1), ((1921, 1281), 2), ((3001, 2003), 4), ((5121, 3841), 8)] {
+        let (colour, grey) = large(size.0, size.1);
+        for jpeg in [colour, grey] {
+            let [whole, reduced] = both(&jpeg);
+            let part = if cfg!(feature = "turbojpeg") { part } else { 1 };
+            assert_eq!((whole.full_size(), reduced.full_size()), (size, size));
+            assert_eq!((reduced.width(), reduced.height()), (size.0.div_ceil(part), size.1.div_ceil(part)));
+            // The mean of a picture is that of its parts.
+            let mean = |frame: &Frame| {
+                let pixels = frame.packed();
+                pixels.iter().map(|&value| f64::from(value)).sum::<f64>() / pixels.len() as f64
+            };
+            assert!((mean(&whole) - mean(&reduced)).abs() < 1.0, "{size:?}");
+            let (x, y) = (reduced.width() / 3, reduced.height() / 3);
+            let (near, far) = (pixel(&reduced, x as usize, y), pixel(&whole, (x * part) as usize, y * part));
+            assert!(near.iter().zip(far).all(|(a, b)| a.abs_diff(b) < 30), "{size:?}: {near:?} {far:?}");
+        }
+    }
+    let (jpeg, _) = large(2000, 1330);
+    let exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let [whole, reduced] = both(&[&jpeg[..2], exif, &jpeg[2..]].concat());
+    assert_eq!((whole.full_size(), reduced.full_size()), ((1330, 2000), (1330, 2000)));
+    // What is damaged is told in the same words.
+    for bad in [&jpeg[..jpeg.len() / 2], &jpeg[..200], b"\xff\xd8\xff\xd9"] {
+        let [whole, reduced] = [Detail::Whole, Detail::Reduced].map(|d| message(decode_image(bad, name, d)));
+        assert_eq!(whole, reduced);
+    }
+}
