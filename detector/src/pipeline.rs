@@ -444,7 +444,9 @@ pub enum Opened<'a> {
 }
 
 impl Opened<'_> {
-    fn view(&self) -> FrameView<'_> {
+    /// The picture, borrowed.
+    #[must_use]
+    pub fn view(&self) -> FrameView<'_> {
         match self {
             Self::Frame(frame) => frame.view(),
             Self::View(view) => *view,

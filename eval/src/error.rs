@@ -81,6 +81,9 @@ pub enum Error {
         /// How many images the set has.
         images: usize,
     },
+    /// Columns of numbers that do not make a set.
+    #[error("columns: {0}")]
+    Columns(String),
     /// A box or a score that is no usable number.
     #[error("{what} in image {image:?}: {reason}")]
     Value {

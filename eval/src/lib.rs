@@ -27,6 +27,7 @@
 
 pub mod analysis;
 pub mod coco;
+pub mod columns;
 mod detections;
 mod error;
 mod ground_truth;
