@@ -59,8 +59,10 @@ class Detector:
     ) -> None:
         if isinstance(classes, str):
             raise TypeError("classes is a list of names, such as ['person', 'dog']")
+        if threads < 0:
+            raise ValueError(f"threads is {threads}, it must be 0 or more")
         self._arguments = (backbone, weights, device, threads)
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "score_threshold": score_threshold,
             "iou_threshold": iou_threshold,
             "max_detections": max_detections,
@@ -102,10 +104,11 @@ class Detector:
         results: list[Any] = []
         for found in self._inner._detect_batch([_plain(image) for image in images]):
             if not isinstance(found, BaseException):
-                found = Detections(*found, self._names)
+                results.append(Detections(*found, self._names))
             elif errors == "raise":
                 raise found
-            results.append(found)
+            else:
+                results.append(found)
         return results
 
     @property

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from . import _sandglass
 
 PathLike = Union[str, "os.PathLike[str]"]
+_Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+_Objects = tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]
+]
 #: One picture's objects or detections: ``boxes`` (n, 4), ``labels`` (n,) and, of detections, ``scores`` (n,).
 Boxes = Mapping[str, Any]
 #: Lists with one mapping a picture, or one mapping of all pictures with ``images`` (n,), the number of each row's picture.
@@ -49,10 +53,12 @@ def evaluate_voc(
         TypeError: arrays that are no numbers.
         FileNotFoundError, OSError: a file that cannot be read.
     """
-    if _is_path(target):
-        if not _is_path(preds):
+    if isinstance(target, (str, os.PathLike)):
+        if not isinstance(preds, (str, os.PathLike)):
             raise TypeError("a VOC tree is scored against files; for lists of detections read it with read_voc()")
-        return json.loads(_sandglass.voc_files(target, split, preds, iou))
+        return _report(_sandglass.voc_files(target, split, preds, iou))
+    if isinstance(preds, (str, os.PathLike)):
+        raise TypeError("files of detections are scored against a VOC tree")
     return Partial.of(target, preds).voc(iou=iou, classes=classes)
 
 
@@ -76,10 +82,12 @@ def evaluate_coco(
     Raises:
         As :func:`evaluate_voc`.
     """
-    if _is_path(target):
-        if not _is_path(preds):
+    if isinstance(target, (str, os.PathLike)):
+        if not isinstance(preds, (str, os.PathLike)):
             raise TypeError("COCO's files are scored against a file of results")
-        return json.loads(_sandglass.coco_files(target, preds))
+        return _report(_sandglass.coco_files(target, preds))
+    if isinstance(preds, (str, os.PathLike)):
+        raise TypeError("a file of results is scored against COCO's file of annotations")
     return Partial.of(target, preds).coco(classes=classes)
 
 
@@ -186,11 +194,11 @@ class Partial:
 
     def voc(self, *, iou: float = 0.5, classes: Mapping[int, str] | Sequence[str] | None = None) -> dict[str, Any]:
         """As :func:`evaluate_voc`."""
-        return json.loads(_sandglass.voc_columns(*self._native(classes), float(iou)))
+        return _report(_sandglass.voc_columns(*self._native(classes), float(iou)))
 
     def coco(self, *, classes: Mapping[int, str] | Sequence[str] | None = None) -> dict[str, Any]:
         """As :func:`evaluate_coco`."""
-        return json.loads(_sandglass.coco_columns(*self._native(classes)))
+        return _report(_sandglass.coco_columns(*self._native(classes)))
 
     def _sorted(self) -> Partial:
         order = np.argsort(self.ids, kind="stable")
@@ -214,7 +222,9 @@ class Partial:
             self.scores[by_found],
         )
 
-    def _native(self, classes: Mapping[int, str] | Sequence[str] | None) -> tuple[Any, ...]:
+    def _native(
+        self, classes: Mapping[int, str] | Sequence[str] | None
+    ) -> tuple[int, list[str], _Objects, _Columns]:
         least = min((int(column.min()) for column in (self.object_labels, self.labels) if len(column)), default=0)
         most = max((int(column.max()) for column in (self.object_labels, self.labels) if len(column)), default=-1)
         if least < 0 or most > MOST_LABELS:
@@ -229,8 +239,9 @@ class Partial:
 MOST_LABELS = 99_999
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, (str, os.PathLike))
+def _report(text: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(text)
+    return report
 
 
 def _numbers(values: Any, dtype: Any, what: str) -> NDArray[Any]:

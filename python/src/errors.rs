@@ -39,6 +39,10 @@ fn of_backbone(error: &sandglass_detector::backbone::Error, words: String) -> Py
     match error {
         Error::WeightsFile { path, .. } if !path.exists() => PyFileNotFoundError::new_err(words),
         Error::UnknownBackbone { .. } => PyValueError::new_err(words),
+        Error::NoCudaDriver | Error::NoCudaDevice { .. } | Error::CudaKernel { .. } | Error::Cuda { .. } => {
+            DeviceError::new_err(words)
+        }
+        Error::Thread(_) => PyRuntimeError::new_err(words),
         _ => ModelError::new_err(words),
     }
 }
