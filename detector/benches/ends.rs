@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sandglass_detector::record::{Recorder, RecorderOptions, draw};
 use sandglass_detector::source::camera::{CameraFormat, Encoding, unpack};
-use sandglass_detector::source::load_image;
+use sandglass_detector::source::{Detail, decode_image, load_image};
 use sandglass_detector::{BoxXyxy, Detection, Frame};
 
 const WIDTH: u32 = 1280;
@@ -26,6 +26,15 @@ fn main() {
         report(&format!("{encoding} to RGB"), || {
             black_box(unpack(black_box(&bytes), format).unwrap());
         });
+    }
+    // Sixteen megapixels, as phones take them: smooth, and with a sensor's noise.
+    for (name, noise) in [("smooth", 0), ("noisy", 12)] {
+        let jpeg = sixteen_megapixels(noise);
+        for detail in [Detail::Whole, Detail::Reduced] {
+            report(&format!("16 MP JPEG, {name}, {detail:?}"), || {
+                black_box(decode_image(black_box(&jpeg), Path::new("large"), detail).unwrap());
+            });
+        }
     }
     let items = boxes();
     report("draw 20 boxes", || {
@@ -47,6 +56,28 @@ fn photo() -> Frame {
     let photo = image::RgbImage::from_raw(photo.width(), photo.height(), photo.packed()).unwrap();
     let large = image::imageops::resize(&photo, WIDTH, HEIGHT, image::imageops::FilterType::Triangle);
     Frame::rgb8(WIDTH, HEIGHT, large.into_raw()).unwrap()
+}
+
+fn sixteen_megapixels(noise: u32) -> Vec<u8> {
+    let (width, height) = (4608, 3456);
+    let photo = photo();
+    let photo = image::RgbImage::from_raw(photo.width(), photo.height(), photo.packed()).unwrap();
+    let mut large = image::imageops::resize(&photo, width, height, image::imageops::FilterType::CatmullRom);
+    let mut dice = 1_u32;
+    for pixel in large.pixels_mut() {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let change = (dice >> 16) % (noise + 1);
+        pixel.0 = pixel.0.map(|value| value.saturating_add(change as u8));
+    }
+    // Colour at half the size, as cameras code it.
+    let image = turbojpeg::Image {
+        pixels: large.as_raw().as_slice(),
+        width: width as usize,
+        pitch: width as usize * 3,
+        height: height as usize,
+        format: turbojpeg::PixelFormat::RGB,
+    };
+    turbojpeg::compress(image, 87, turbojpeg::Subsamp::Sub2x2).unwrap().to_vec()
 }
 
 fn jpeg(frame: &Frame) -> Vec<u8> {

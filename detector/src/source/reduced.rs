@@ -8,8 +8,9 @@ use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
 
 use crate::heads::INPUT_SIZE;
 
-/// The shorter side that is left, at least: half as much again as the network looks at.
-const LEAST_SIDE: usize = INPUT_SIZE * 3 / 2;
+/// The shorter side that is left, at least: what the network looks at. Less would lose detail; more is taken at points, without
+/// smoothing, on the way to the network's input, which costs mAP (`python/benches/reduced.py` measures it).
+const LEAST_SIDE: usize = INPUT_SIZE;
 /// Scans of a progressive picture that are decoded; encoders make ten or so, and each costs as much as the picture is large.
 const MOST_SCANS: u32 = 100;
 
