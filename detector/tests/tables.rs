@@ -251,6 +251,65 @@ mod tables {
         assert_eq!(child.wait().unwrap().code(), Some(1), "one of them failed");
     }
 
+    /// Rows without pictures, so that what is tried is the reading of tables.
+    fn small_batch() -> RecordBatch {
+        let ids: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("c")]));
+        let images: BinaryArray = [Some(&b"none"[..]), None, Some(b"")].into_iter().collect();
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", ids, true),
+            ("image", Arc::new(images) as ArrayRef, true),
+        ])
+        .unwrap()
+    }
+
+    /// The same bytes with some changed, or cut short; the same each time.
+    fn damaged(whole: &[u8], number: u32) -> Vec<u8> {
+        let mut dice = number.wrapping_mul(2_654_435_761) | 1;
+        let mut below = |limit: usize| {
+            dice ^= dice << 13;
+            dice ^= dice >> 17;
+            dice ^= dice << 5;
+            dice as usize % limit
+        };
+        let mut bytes = whole.to_vec();
+        for _ in 0..=below(4) {
+            let at = below(bytes.len());
+            bytes[at] = [0, 0xff, 0x7f, 0x80, below(256) as u8][below(5)];
+        }
+        if below(8) == 0 {
+            bytes.truncate(below(whole.len()));
+        }
+        bytes
+    }
+
+    #[test]
+    fn damaged_tables_end_in_an_error_or_in_rows() {
+        use sandglass_detector::table::{TableOptions, detect_ipc, detect_parquet};
+        let builder = sandglass_detector::Detector::builder().backbone("mobilenet-v1-0.25").threads(1);
+        let detector = builder.device(sandglass_detector::Device::Cpu).build().unwrap();
+        let batch = small_batch();
+        let whole = stream(&[batch.clone(), batch.clone()]);
+        let (mut good, mut bad) = (0, 0);
+        let mut count = |fine: bool| if fine { good += 1 } else { bad += 1 };
+        for number in 0..4000 {
+            let bytes = damaged(&whole, number);
+            let options = TableOptions::default();
+            let outcome = detect_ipc(&detector, &bytes[..], Vec::new(), "damaged", &options, &mut |_| ());
+            count(outcome.is_ok());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["in.parquet", "out.parquet"].map(|name| folder.path().join(name));
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        let whole = writer.into_inner().unwrap();
+        for number in 0..1500 {
+            std::fs::write(&from, damaged(&whole, number)).unwrap();
+            let outcome = detect_parquet(&detector, &from, &to, &TableOptions::default(), &mut |_, _| ());
+            count(outcome.is_ok());
+        }
+        assert!(good > 100 && bad > 1000, "{good} were read, {bad} were not");
+    }
+
     /// However long a stream is, what is in memory stays.
     #[cfg(target_os = "linux")]
     #[test]

@@ -95,15 +95,9 @@ fn ground_truth(arguments: &Run, skipped: &mut Skipped) -> anyhow::Result<(Datas
         return Ok((truth, Some(coco)));
     }
     let root = arguments.voc.as_deref().unwrap_or(Path::new("."));
-    if root.is_dir() && !root.join("ImageSets").exists() {
-        return Ok((Dataset::folder(root, skipped)?, None));
-    }
     let split = &arguments.split;
-    let truth = Dataset::voc_with(root, split, skipped).with_context(|| {
-        format!(
-            "reading split {split:?} of {} (the folder that holds ImageSets and Annotations)",
-            root.display()
-        )
+    let truth = Dataset::open(root, split, skipped).with_context(|| {
+        format!("reading {} (split {split:?}, where it is a tree with ImageSets)", root.display())
     })?;
     Ok((truth, None))
 }

@@ -92,7 +92,7 @@ def evaluate_coco(
 
 
 def read_voc(root: PathLike, split: str = "test", classes: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The images of a VOC tree, as :func:`evaluate_voc` takes them.
+    """The images of a VOC tree, or of a folder of pictures with VOC annotations (``.xml``) beside them, as :func:`evaluate_voc` takes them.
 
     Args:
         classes: names by number, such as :attr:`Detector.classes`; without them classes are numbered as they come.

@@ -97,10 +97,16 @@ def evaluate_coco(
 
 class _DetectorActor:
     def __init__(self, arguments: dict[str, Any], image: str, keep_image: bool) -> None:
-        self._detector = Detector(**arguments)
         self._columns = (image, keep_image)
+        try:
+            self._detector: Detector | Exception = Detector(**arguments)
+        except Exception as error:
+            # Told with the first batch, which ends the run. Actors that cannot be made Ray tries again, without end.
+            self._detector = error
 
     def __call__(self, rows: pa.Table) -> pa.Table:
+        if isinstance(self._detector, Exception):
+            raise self._detector
         return with_detections(self._detector, rows, *self._columns)
 
 

@@ -98,7 +98,7 @@ pub(crate) fn voc_files(
     iou: f64,
 ) -> PyResult<String> {
     let report = without_gil(py, || {
-        let truth = Dataset::voc(&root, &split)?;
+        let truth = Dataset::open(&root, &split, &mut Skipped::new(Policy::Complete))?;
         let found = Detections::read(&detections, &split, &mut Skipped::new(Policy::Complete))?;
         evaluate(&truth, &found, iou)
     });
@@ -122,7 +122,8 @@ type VocImage = (String, Option<PathBuf>, Vec<(String, bool, [f64; 4])>);
 /// A VOC tree.
 #[pyfunction]
 pub(crate) fn read_voc(py: Python<'_>, root: PathBuf, split: String) -> PyResult<Vec<VocImage>> {
-    let truth = without_gil(py, || Dataset::voc(&root, &split)).map_err(of_scorer)?;
+    let truth = without_gil(py, || Dataset::open(&root, &split, &mut Skipped::new(Policy::Complete)))
+        .map_err(of_scorer)?;
     let class = |class: usize| truth.classes().get(class).cloned().unwrap_or_default();
     let images = truth.images().iter().enumerate().map(|(number, image)| {
         let objects = image.objects.iter().map(|object| {

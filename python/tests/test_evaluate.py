@@ -168,6 +168,16 @@ def test_a_voc_tree(tmp_path, demo, detector):
         sandglass.read_voc(tree, classes=["background", "dog"])
 
 
+def test_a_folder_of_ones_own(tmp_path, demo):
+    tree = voc_tree(tmp_path / "tree", demo)
+    own = tmp_path / "own"
+    own.mkdir()
+    (tree / "JPEGImages/000001.jpg").rename(own / "my cat.jpg")
+    (tree / "Annotations/000001.xml").rename(own / "my cat.xml")
+    (image,) = sandglass.read_voc(own)
+    assert image["id"] == "my cat" and image["labels"].tolist() == [0] and image["path"].endswith("my cat.jpg")
+
+
 def test_known_answers(known_answers):
     expected = json.loads((known_answers / "coco-val2014-100" / "expected.json").read_text())
     report = sandglass.evaluate_coco(

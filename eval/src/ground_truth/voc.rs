@@ -56,6 +56,17 @@ impl Dataset {
         Self::voc_with(root, split, &mut Skipped::new(Policy::Complete))
     }
 
+    /// A VOC tree ([`Dataset::voc`]) or, where `root` has no `ImageSets`, a folder of one's own ([`Dataset::folder`]).
+    ///
+    /// # Errors
+    /// As these.
+    pub fn open(root: &Path, split: &str, skipped: &mut Skipped) -> Result<Self, Error> {
+        match root.is_dir() && !root.join("ImageSets").exists() {
+            true => Self::folder(root, skipped),
+            false => Self::voc_with(root, split, skipped),
+        }
+    }
+
     /// As [`Dataset::voc`], with odd objects dealt with as `skipped` says.
     ///
     /// # Errors
