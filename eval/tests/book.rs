@@ -17,9 +17,11 @@ use tempfile::TempDir;
 mod library;
 
 /// How a command may begin that is not run, and why that is so.
-const NOT_RUN: [(&str, &str); 12] = [
+const NOT_RUN: [(&str, &str); 14] = [
     ("sandglass", "opens a window"),
     ("sandglass-detect camera", "needs a camera"),
+    ("sandglass-detect --arrow", "needs a stream"),
+    ("sandglass-detect --parquet", "needs a table"),
     ("sandglass-detect compare --threads", "takes minutes"),
     ("sandglass-detect import", "needs a checkpoint"),
     ("sandglass-eval imagenet", "needs a classifier's weights"),
@@ -33,8 +35,17 @@ const NOT_RUN: [(&str, &str); 12] = [
 ];
 
 /// The documents beside the book whose links are looked at.
-const DOCUMENTS: [&str; 7] =
-    [".", "assets", "assets/training", "backbone/benches", "detector/fuzz", "eval/fuzz", "book/src"];
+const DOCUMENTS: [&str; 9] = [
+    ".",
+    "assets",
+    "assets/cluster",
+    "assets/training",
+    "python",
+    "backbone/benches",
+    "detector/fuzz",
+    "eval/fuzz",
+    "book/src",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

@@ -2,8 +2,7 @@
 
     import sandglass.ray
 
-    pictures = ray.data.read_binary_files("photos", include_paths=True)
-    sandglass.ray.detect(pictures, image="bytes").write_parquet("found")
+    sandglass.ray.detect(ray.data.read_binary_files("photos", include_paths=True), image="bytes").write_parquet("found")
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from .detector import Detector
 from .evaluate import Partial
-from .spark import with_detections  # This needs no Spark.
+from .spark import warm, with_detections  # These need no Spark.
 
 Classes = Union[Mapping[int, str], Sequence[str], None]
 
@@ -62,7 +61,7 @@ def detect(
     fewest, most = (concurrency or 1, concurrency) if not isinstance(concurrency, tuple) else concurrency
     return dataset.map_batches(
         _DetectorActor,
-        fn_constructor_args=(arguments, image, keep_image),
+        fn_constructor_args=(pickle.dumps(arguments), image, keep_image),
         # Ray's own defaults for actors are kept: started anew and tried again without end.
         compute=ActorPoolStrategy(min_size=fewest, max_size=most),
         num_cpus=num_cpus,
@@ -96,18 +95,12 @@ def evaluate_coco(
 
 
 class _DetectorActor:
-    def __init__(self, arguments: dict[str, Any], image: str, keep_image: bool) -> None:
-        self._columns = (image, keep_image)
-        try:
-            self._detector: Detector | Exception = Detector(**arguments)
-        except Exception as error:
-            # Told with the first batch, which ends the run. Actors that cannot be made Ray tries again, without end.
-            self._detector = error
+    def __init__(self, pickled: bytes, image: str, keep_image: bool) -> None:
+        self._pickled, self._columns = pickled, (image, keep_image)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        if isinstance(self._detector, Exception):
-            raise self._detector
-        return with_detections(self._detector, rows, *self._columns)
+        # Not in the constructor: actors that cannot be made Ray tries again without end, while errors of a batch end the run.
+        return with_detections(warm(self._pickled), rows, *self._columns)
 
 
 def _merged(dataset: Dataset, ids: str, preds: str) -> Partial:

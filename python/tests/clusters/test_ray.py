@@ -1,6 +1,7 @@
 """Detection and scoring in a local cluster of Ray, with two workers."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def test_resources_and_the_detector_fit(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(ray.data.Dataset, "map_batches", lambda self, actor, **asked: asked)
             asked = sandglass.ray.detect(ray.data.range(1), **arguments)
-        made, *_ = asked["fn_constructor_args"]
+        made = pickle.loads(asked["fn_constructor_args"][0])
         pool = asked["compute"]
         return asked["num_cpus"], asked["num_gpus"], made["threads"], made["device"], (pool.min_size, pool.max_size)
 
