@@ -24,13 +24,19 @@ pub struct Frame {
 }
 
 /// A picture as [`Frame`] whose pixels belong to somebody else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct FrameView<'a> {
     width: u32,
     height: u32,
     stride: usize,
     pixels: &'a [u8],
     full: (u32, u32),
+}
+
+impl fmt::Debug for FrameView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameView of {}×{} pixels", self.width, self.height)
+    }
 }
 
 impl<'a> FrameView<'a> {

@@ -298,15 +298,18 @@ impl Detector {
         if let Device::Cuda(_) = self.network.device {
             return self.each_on_gpu(items, lanes, open);
         }
+        if lanes < 2 {
+            // Who else has a picture waits for one of these, not for all.
+            return Ok(items
+                .iter()
+                .map(|item| open(item).and_then(|opened| self.detect_view(opened.view())))
+                .collect());
+        }
         let one = |work: &mut Work, item: &'a T| {
             let opened = open(item)?;
             let mut found = Detections::default();
             self.look(work, opened.view(), &mut found).map(|()| found)
         };
-        if lanes < 2 {
-            let mut work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(items.iter().map(|item| one(&mut work, item)).collect());
-        }
         let mut works = self.network.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         while works.len() < lanes {
             let work = self.network.work.lock().unwrap_or_else(PoisonError::into_inner);
@@ -337,8 +340,10 @@ impl Detector {
                 found.push(detections);
             })?;
             let mut found = found.into_iter();
-            // As many were found in as were opened.
-            all.extend(opened.into_iter().map(|opened| opened.map(|_| found.next().unwrap_or_default())));
+            let missing = || Error::Device("the GPU gave fewer results than it was given pictures".into());
+            all.extend(
+                opened.into_iter().map(|opened| opened.and_then(|_| found.next().ok_or_else(missing))),
+            );
         }
         Ok(all)
     }

@@ -48,7 +48,7 @@ pub struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// The same for VOC's rules, with boxes in inclusive pixels ([`PixelBox::from_continuous`]). Images are named by their
+    /// The same for VOC's rules, with boxes in inclusive pixels ([`PixelBox::from_continuous`]), objects at least a pixel wide and high. Images are named by their
     /// number. Classes without an object or a detection are left out.
     ///
     /// # Errors
@@ -65,7 +65,14 @@ impl Columns<'_> {
             objects.images.iter().zip(objects.labels).zip(objects.boxes).zip(objects.ignored)
         {
             if let Some(of_image) = usize::try_from(image).ok().and_then(|image| of_image.get_mut(image)) {
-                of_image.push((class(label), ignored, PixelBox::from_continuous(bounds)));
+                let [x1, y1, x2, y2] = bounds;
+                if x2 < x1 || y2 < y1 {
+                    return Err(inverted(class(label), image));
+                }
+                // Less than a pixel counts as one.
+                let b = PixelBox::from_continuous(bounds);
+                let b = PixelBox { xmax: b.xmax.max(b.xmin), ymax: b.ymax.max(b.ymin), ..b };
+                of_image.push((class(label), ignored, b));
             }
         }
         let mut truth = Dataset::default();
@@ -103,7 +110,7 @@ impl Columns<'_> {
                 return Err(wrong("a corner of its box is not a finite number"));
             }
             if x2 < x1 || y2 < y1 {
-                return Err(wrong("its box is inverted: x2 is below x1, or y2 below y1"));
+                return Err(inverted(at(self.classes, label).map_or("", String::as_str), image));
             }
             let bounds = edges(bounds);
             let area = objects.areas.get(row).copied().unwrap_or_else(|| bounds.area());
@@ -164,6 +171,15 @@ impl Columns<'_> {
     }
 }
 
+fn inverted(class: &str, image: i64) -> Error {
+    let what = format!("object of class {class:?}");
+    Error::Value {
+        what,
+        image: image.to_string(),
+        reason: "its box is inverted: x2 is below x1, or y2 below y1",
+    }
+}
+
 fn at(names: &[String], number: i64) -> Option<&String> {
     names.get(usize::try_from(number).ok()?)
 }
@@ -215,5 +231,7 @@ mod tests {
         assert!(told(Columns { detections: nan, ..columns }).contains("not a finite number"));
         let inverted = ObjectColumns { boxes: &[boxes[0], [60.0, 0.0, 10.0, 9.0]], ..objects };
         assert!(told(Columns { objects: inverted, ..columns }).contains("inverted"));
+        let narrow = ObjectColumns { boxes: &[boxes[0], [60.0, 0.0, 60.5, 9.0]], ..objects };
+        assert!(Columns { objects: narrow, ..columns }.voc().is_ok());
     }
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use sandglass_detector::complain;
-use sandglass_detector::program::{crash, note};
+use sandglass_detector::program::{crash, note, told};
 use sandglass_eval::partial::{Merged, Partial, Places};
 use sandglass_eval::{Policy, Skipped};
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Imagenet(arguments)) => {
             return imagenet::run(&arguments).unwrap_or_else(|error| {
-                complain!("error: {}", told(&error));
+                complain!("error: {}", told(error.as_ref()));
                 ExitCode::FAILURE
             });
         }
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            complain!("error: {}", told(&error));
+            complain!("error: {}", told(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -85,12 +85,4 @@ fn merge(paths: &[PathBuf], output: &arguments::Outputs) -> anyhow::Result<Vec<F
     let failed = failed.into_iter().map(|(image, reason)| Failure { image, reason }).collect();
     let inputs = Inputs { truth, found, failed, scene: None, continuous: false, detector: None };
     result::produce(inputs, output, Skipped::new(Policy::Complete))
-}
-
-/// An error with its causes, each said once: our own messages hold their causes already.
-fn told(error: &anyhow::Error) -> String {
-    error.chain().skip(1).fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

@@ -102,7 +102,7 @@ fn blocks_of(kind: &str) -> Vec<Block> {
 #[test]
 fn blocks_are_of_known_kinds() {
     for block in pages().iter().flat_map(|page| blocks(page)) {
-        let known = ["sh", "sh,norun", "rust", "toml", "xml"].contains(&block.kind.as_str());
+        let known = ["sh", "sh,norun", "python", "rust", "toml", "xml"].contains(&block.kind.as_str());
         assert!(known, "{}: {:?}", block.place, block.kind);
     }
 }
@@ -270,7 +270,7 @@ fn files_exist(block: &Block, command: &str) {
     let words: Vec<&str> = command.split_whitespace().collect();
     for word in &words {
         let ours = word.starts_with("./") || word.ends_with(".py");
-        assert!(!ours || root().join(word).is_file(), "{}: {word} is not there", block.place);
+        assert!(!ours || root().join(word).exists(), "{}: {word} is not there", block.place);
     }
     for pair in words.windows(2) {
         let folder = match pair[0] {

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _sandglass
+from ._sandglass import ImageError
 from .detections import Detections
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Detector:
     """Finds objects in pictures.
 
     One detector may be shared between threads, which then take turns; other threads of Python run while it works. It can be
-    pickled: what arrives elsewhere is made anew from the same arguments.
+    pickled: what arrives elsewhere is made anew from the same arguments, as in a process that was forked.
 
     Args:
         backbone: a network by name, such as ``mobilenet-v2-1.0``; ``sandglass-detect models`` lists them. Not needed where
@@ -69,6 +70,8 @@ class Detector:
             "classes": None if classes is None else list(classes),
         }
         self._inner = _sandglass.Detector(*self._arguments, **self._settings)
+        self._process = os.getpid()
+        self._of_parents: list[_sandglass.Detector] = []
         self._names = np.array(self._inner.classes)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,7 +91,7 @@ class Detector:
             TypeError, ValueError: an array of another type or shape, or whose pixels do not lie one after the other.
             FileNotFoundError, OSError: a file that cannot be read.
         """
-        return Detections(*self._inner._detect(_plain(image)), self._names)
+        return Detections(*self._native()._detect(_plain(image)), self._names)
 
     def detect_batch(
         self, images: Iterable[Picture], *, errors: Literal["raise", "return"] = "raise"
@@ -101,8 +104,16 @@ class Detector:
         """
         if errors not in ("raise", "return"):
             raise ValueError(f"errors is {errors!r}, it must be 'raise' or 'return'")
+        plain, refused = [], {}
+        for number, image in enumerate(images):
+            try:
+                plain.append(_plain(image))
+            except ImageError as error:
+                refused[number] = error
+                plain.append(None)
         results: list[Any] = []
-        for found in self._inner._detect_batch([_plain(image) for image in images]):
+        for number, found in enumerate(self._native()._detect_batch(plain)):
+            found = refused.get(number, found)
             if not isinstance(found, BaseException):
                 results.append(Detections(*found, self._names))
             elif errors == "raise":
@@ -110,6 +121,15 @@ class Detector:
             else:
                 results.append(found)
         return results
+
+    def _native(self) -> _sandglass.Detector:
+        """The detector of this process: threads do not survive a fork, so that a child makes its own."""
+        if os.getpid() != self._process:
+            # The parent's is kept, for it would wait for its threads.
+            self._of_parents.append(self._inner)
+            self._inner = _sandglass.Detector(*self._arguments, **self._settings)
+            self._process = os.getpid()
+        return self._inner
 
     @property
     def backbone(self) -> str:
@@ -151,7 +171,16 @@ def _plain(image: Any) -> Any:
         return image
     from PIL import ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError) as error:
+        raise ImageError(f"the picture: {error}") from error
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off what does not fit a byte.
+        grey = np.asarray(image).astype(np.uint16) >> 8
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+    if image.mode in ("I", "F"):
+        raise ImageError(f"a picture of Pillow's mode {image.mode} says nothing of its range; make it one of bytes first")
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         white = pil.new("RGBA", image.size, (255, 255, 255, 255))

@@ -20,7 +20,7 @@ _Objects = tuple[
 ]
 #: One picture's objects or detections: ``boxes`` (n, 4), ``labels`` (n,) and, of detections, ``scores`` (n,).
 Boxes = Mapping[str, Any]
-#: Lists with one mapping a picture, or one mapping of all pictures with ``images`` (n,), the number of each row's picture.
+#: Lists with one mapping a picture, or one mapping of all pictures with ``images`` (n,), the number or name of each row's picture.
 Set = Union[Sequence[Boxes], Boxes]
 
 
@@ -38,7 +38,7 @@ def evaluate_voc(
         target: what is to be found. A list with a mapping for each picture: ``boxes`` (left, top, right, bottom edge in
             pixels; over the whole of a picture 0, 0, width, height), ``labels`` (numbers) and where there are any
             ``difficult`` objects, which count for nothing. Or one such mapping for all pictures, with ``images``, the number
-            of each row's picture from 0. Or the folder of a VOC tree.
+            or name of each row's picture. Or the folder of a VOC tree.
         preds: what was found, in the same form with ``scores``; for a VOC tree the folder of the devkit's detection files,
             or one file of lines of JSON, as ``sandglass-detect --json`` writes them.
         iou: the overlap that makes a hit, 0 to 1.
@@ -122,15 +122,16 @@ def read_voc(root: PathLike, split: str = "test", classes: Sequence[str] | None 
     return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Partial:
     """Some pictures of a set with their detections: parts that are made anywhere, in any order, merge exactly.
 
-    A part keeps numbers alone and is pickled as such. ``ids`` say which pictures they are, rising; merged parts are in the
-    order of their ids, which decides between equal scores, so that they score to the last bit as one part of all would.
+    A part keeps numbers alone and is pickled as such. ``ids``, numbers or names, say which pictures they are. Pictures are in the
+    order of their ids, the rows of a picture in the order in which they came; that decides between equal scores, so that merged
+    parts score to the last bit as one part of all would.
     """
 
-    ids: NDArray[np.int64]
+    ids: NDArray[Any]
     object_images: NDArray[np.int64]
     object_labels: NDArray[np.int64]
     object_boxes: NDArray[np.float64]
@@ -142,34 +143,50 @@ class Partial:
     scores: NDArray[np.float64]
 
     @classmethod
-    def of(cls, target: Set, preds: Set, ids: Iterable[int] | None = None) -> Partial:
+    def of(cls, target: Set, preds: Set, ids: Iterable[Any] | None = None) -> Partial:
         """A part of pictures as :func:`evaluate_voc` and :func:`evaluate_coco` take them.
 
         Args:
-            ids: the number of each picture in the whole set; without, 0, 1, 2 and so on.
+            ids: of lists, the number or name of each picture in the whole set; without, 0, 1, 2 and so on. Of mappings,
+                whose ``images`` are the ids, those of all pictures, where some have no row.
         """
-        objects, count = _columns(target, "target", None)
-        found, others = _columns(preds, "preds", "scores")
-        if not (isinstance(target, Mapping) or isinstance(preds, Mapping)) and count != others:
-            raise ValueError(f"there are {count} pictures in target and {others} in preds")
-        numbers = np.arange(max(count, others), dtype=np.int64)
-        if ids is not None:
-            numbers = _numbers(list(ids), np.int64, "ids")
-            if len(numbers) < max(count, others):
-                raise ValueError(f"there are {len(numbers)} ids for {max(count, others)} pictures")
+        known = None if ids is None else _ids(list(ids), "ids")
+        if known is not None and len(np.unique(known)) != len(known):
+            raise ValueError("ids: a picture is there twice")
+        if isinstance(target, Mapping) and isinstance(preds, Mapping):
+            objects, found = _one(target, "target", None), _one(preds, "preds", "scores")
+            rows = [_images(target, "target", objects), _images(preds, "preds", found)]
+            named = np.unique(np.concatenate([_distinct(row) for row in rows if len(row)] or [rows[0]]))
+            numbers = named if known is None else np.unique(known)
+            if not np.isin(named, numbers).all():
+                raise ValueError("images: there are pictures that are not among the ids")
+            # Mostly they are numbered from 0 without a gap.
+            counted = numbers.dtype.kind != "U" and np.array_equal(numbers, np.arange(len(numbers)))
+            places = rows if counted else [np.searchsorted(numbers, row) for row in rows]
+        elif isinstance(target, Mapping) or isinstance(preds, Mapping):
+            raise TypeError("target and preds are both lists, or both mappings of all pictures")
+        else:
+            objects, lengths = _listed(target, "target", None)
+            found, others = _listed(preds, "preds", "scores")
+            if len(lengths) != len(others):
+                raise ValueError(f"there are {len(lengths)} pictures in target and {len(others)} in preds")
+            numbers = np.arange(len(lengths)) if known is None else known
+            if len(numbers) != len(lengths):
+                raise ValueError(f"there are {len(numbers)} ids for {len(lengths)} pictures")
+            places = [np.repeat(np.arange(len(lengths)), length) for length in (lengths, others)]
         part = cls(
             numbers,
-            objects["images"],
+            places[0],
             objects["labels"],
             objects["boxes"],
             objects["ignored"],
             objects["areas"],
-            found["images"],
+            places[1],
             found["labels"],
             found["boxes"],
             found["scores"],
         )
-        return part if ids is None else part._sorted()
+        return part._sorted()
 
     @staticmethod
     def merge(parts: Iterable[Partial]) -> Partial:
@@ -177,15 +194,20 @@ class Partial:
 
         Raises:
             ValueError: where a picture is in two of them.
+            TypeError: where some have numbers as ids and some names.
         """
         parts = list(parts)
         if not parts:
             raise ValueError("there is no part to merge")
-        offsets = np.cumsum([0] + [len(part.ids) for part in parts])
+        # An empty part has no kind of ids.
+        some = [part for part in parts if len(part.ids)] or parts[:1]
+        if len({part.ids.dtype.kind for part in some}) > 1:
+            raise TypeError("the ids of some parts are numbers and of others names")
+        offsets = np.cumsum([0] + [len(part.ids) for part in some])
         shifted = {"object_images", "images"}
 
         def joined(name: str) -> NDArray[Any]:
-            columns = [getattr(part, name) for part in parts]
+            columns = [getattr(part, name) for part in some]
             if name in shifted:
                 columns = [column + offset for column, offset in zip(columns, offsets)]
             return np.concatenate(columns)
@@ -201,9 +223,12 @@ class Partial:
         return _report(_sandglass.coco_columns(*self._native(classes)))
 
     def _sorted(self) -> Partial:
+        rising = all(bool((column[1:] >= column[:-1]).all()) for column in (self.object_images, self.images))
+        if rising and bool((self.ids[1:] > self.ids[:-1]).all()):
+            return self
         order = np.argsort(self.ids, kind="stable")
         ids = self.ids[order]
-        if twice := ids[1:][ids[1:] == ids[:-1]].tolist():
+        if len(twice := ids[1:][ids[1:] == ids[:-1]]):
             raise ValueError(f"picture {twice[0]} is there twice")
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
@@ -215,7 +240,7 @@ class Partial:
             self.object_labels[by_object],
             self.object_boxes[by_object],
             self.object_ignored[by_object],
-            self.object_areas[by_object] if len(self.object_areas) else self.object_areas,
+            self.object_areas[by_object],
             found[by_found],
             self.labels[by_found],
             self.boxes[by_found],
@@ -229,8 +254,11 @@ class Partial:
         most = max((int(column.max()) for column in (self.object_labels, self.labels) if len(column)), default=-1)
         if least < 0 or most > MOST_LABELS:
             raise ValueError(f"labels are numbers from 0 to {MOST_LABELS}; there is {least if least < 0 else most}")
-        known = dict(classes) if isinstance(classes, Mapping) else dict(enumerate(classes or ()))
-        names = [known.get(number, str(number)) for number in range(most + 1)]
+        known = dict(classes) if isinstance(classes, Mapping) else dict(enumerate(() if classes is None else classes))
+        names = [str(known.get(number, number)) for number in range(most + 1)]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"classes: two numbers have the name {twice!r}")
         objects = (self.object_images, self.object_labels, self.object_boxes, self.object_ignored, self.object_areas)
         return len(self.ids), names, objects, (self.images, self.labels, self.boxes, self.scores)
 
@@ -245,36 +273,48 @@ def _report(text: str) -> dict[str, Any]:
 
 
 def _numbers(values: Any, dtype: Any, what: str) -> NDArray[Any]:
-    """As an array of one dtype, without a copy where it is one; tensors of torch on the CPU are, too."""
+    """A copy as an array of one dtype; tensors of torch on the CPU will do, too."""
     array = np.asarray(values)
     if array.size == 0:
         array = array.astype(dtype)
     kinds = {np.int64: "iu", np.float64: "iuf", np.bool_: "biu"}[dtype]
     if array.dtype.kind not in kinds:
         raise TypeError(f"{what} has dtype {array.dtype}; numbers were expected ({np.dtype(dtype)})")
-    return np.ascontiguousarray(array, dtype)
+    # A part is not to change with the arrays that it was made of.
+    return np.array(array, dtype, order="C")
 
 
-def _columns(rows: Set, what: str, scores: str | None) -> tuple[dict[str, NDArray[Any]], int]:
-    """One mapping of all rows with their pictures' numbers, and how many pictures there are at least."""
-    if isinstance(rows, Mapping):
-        if "images" not in rows:
-            raise ValueError(f"{what}: a mapping for all pictures needs 'images', the number of each row's picture")
-        columns = _one(rows, what, scores)
-        columns["images"] = _numbers(rows["images"], np.int64, f"{what}['images']")
-        images = columns["images"]
-        if len(images) != len(columns["labels"]):
-            raise ValueError(f"{what}: {len(images)} images for {len(columns['labels'])} labels")
-        return columns, int(images.max()) + 1 if len(images) else 0
+def _ids(values: Any, what: str) -> NDArray[Any]:
+    """Ids as an array of numbers or of names."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{what} of shape {array.shape}; (n,) was expected")
+    if array.dtype.kind == "U":
+        return array
+    return _numbers(array, np.int64, what)
+
+
+def _distinct(ids: NDArray[Any]) -> NDArray[Any]:
+    """Each of them once, with the least work where the same stand together."""
+    return ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
+
+
+def _images(rows: Boxes, what: str, columns: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    if "images" not in rows:
+        raise ValueError(f"{what}: a mapping for all pictures needs 'images', the picture of each row")
+    images = _ids(rows["images"], f"{what}['images']")
+    if len(images) != len(columns["labels"]):
+        raise ValueError(f"{what}: {len(images)} images for {len(columns['labels'])} labels")
+    return images
+
+
+def _listed(rows: Sequence[Boxes], what: str, scores: str | None) -> tuple[dict[str, NDArray[Any]], list[int]]:
+    """The rows of all pictures, one after the other, and how many each has."""
     pictures = [_one(picture, f"{what}[{number}]", scores) for number, picture in enumerate(rows)]
     lengths = [len(picture["labels"]) for picture in pictures]
     if not pictures:
         pictures = [_one({"boxes": [], "labels": [], "scores": []}, what, scores)]
-    columns = {name: np.concatenate([picture[name] for picture in pictures]) for name in pictures[0]}
-    columns["images"] = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
-    if scores is None and len(columns["areas"]) not in (0, len(columns["labels"])):
-        raise ValueError(f"{what}: either all pictures have 'area' or none")
-    return columns, len(lengths)
+    return {name: np.concatenate([picture[name] for picture in pictures]) for name in pictures[0]}, lengths
 
 
 def _one(rows: Boxes, what: str, scores: str | None) -> dict[str, NDArray[Any]]:
@@ -291,12 +331,17 @@ def _one(rows: Boxes, what: str, scores: str | None) -> dict[str, NDArray[Any]]:
     if scores:
         columns["scores"] = _numbers(rows[scores], np.float64, f"{what}['{scores}']")
     else:
+        if "difficult" in rows and "iscrowd" in rows:
+            raise ValueError(f"{what} has both 'difficult' and 'iscrowd'; give the one that counts")
         ignored = rows.get("difficult", rows.get("iscrowd"))
         columns["ignored"] = (
             np.zeros(len(labels), bool) if ignored is None else _numbers(ignored, np.bool_, f"{what}['difficult']")
         )
-        columns["areas"] = _numbers(rows.get("area", ()), np.float64, f"{what}['area']")
+        # Where nobody says, it is that of the box.
+        areas = rows.get("area")
+        sides = boxes[:, 2:] - boxes[:, :2]
+        columns["areas"] = sides[:, 0] * sides[:, 1] if areas is None else _numbers(areas, np.float64, f"{what}['area']")
     for name, column in columns.items():
-        if name not in ("boxes", "areas") and column.shape != labels.shape:
+        if name != "boxes" and column.shape != labels.shape:
             raise ValueError(f"{what}: {name} of shape {column.shape} for labels of shape {labels.shape}")
     return columns

@@ -18,7 +18,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from .detector import Detector
 from .evaluate import Partial
-from .spark import warm, with_detections  # These need no Spark.
+from .spark import with_detections  # This needs no Spark.
 
 Classes = Union[Mapping[int, str], Sequence[str], None]
 
@@ -61,7 +61,7 @@ def detect(
     fewest, most = (concurrency or 1, concurrency) if not isinstance(concurrency, tuple) else concurrency
     return dataset.map_batches(
         _DetectorActor,
-        fn_constructor_args=(pickle.dumps(arguments), image, keep_image),
+        fn_constructor_args=(arguments, image, keep_image),
         # Ray's own defaults for actors are kept: started anew and tried again without end.
         compute=ActorPoolStrategy(min_size=fewest, max_size=most),
         num_cpus=num_cpus,
@@ -95,12 +95,11 @@ def evaluate_coco(
 
 
 class _DetectorActor:
-    def __init__(self, pickled: bytes, image: str, keep_image: bool) -> None:
-        self._pickled, self._columns = pickled, (image, keep_image)
+    def __init__(self, arguments: dict[str, Any], image: str, keep_image: bool) -> None:
+        self._detector, self._columns = Detector(**arguments), (image, keep_image)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        # Not in the constructor: actors that cannot be made Ray tries again without end, while errors of a batch end the run.
-        return with_detections(warm(self._pickled), rows, *self._columns)
+        return with_detections(self._detector, rows, *self._columns)
 
 
 def _merged(dataset: Dataset, ids: str, preds: str) -> Partial:

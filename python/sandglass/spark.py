@@ -71,7 +71,7 @@ def detect(
     pickled = pickle.dumps(arguments)
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        detector = warm(pickled)
+        detector = _warm(pickled)
         for batch in batches:
             for start in range(0, batch.num_rows, batch_size):
                 rows = pa.Table.from_batches([batch.slice(start, batch_size)])
@@ -88,8 +88,7 @@ def detect(
 
 # Workers live long and see jobs of other arguments: only the latest detector stays in memory.
 @functools.lru_cache(maxsize=1)
-def warm(pickled: bytes) -> Detector:
-    """The detector of some arguments, made where it was not the latest."""
+def _warm(pickled: bytes) -> Detector:
     return Detector(**pickle.loads(pickled))
 
 

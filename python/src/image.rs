@@ -57,7 +57,7 @@ impl<'py> Image<'py> {
                  numpy.repeat(image[..., None], 3, 2) makes grey RGB, image.transpose(1, 2, 0) puts channels last"
             )));
         };
-        let array: PyReadonlyArray3<'py, u8> = array.extract().map_err(PyErr::from)?;
+        let array: PyReadonlyArray3<'py, u8> = array.extract()?;
         if !array.is_c_contiguous() {
             return Err(PyValueError::new_err(format!(
                 "the array's pixels do not lie one after the other (strides {:?}): numpy.ascontiguousarray(image) copies them so",

@@ -1,6 +1,7 @@
 """Detection from Python."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -165,6 +166,34 @@ def test_one_thread_means_one():
     )
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "0"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_makes_its_own(cat):
+    script = (
+        "import sandglass, numpy as np, os, sys\n"
+        "detector = sandglass.Detector(device='cpu', threads=2)\n"
+        "image = np.zeros((48, 64, 3), np.uint8)\n"
+        "detector.detect(image)\n"
+        "child = os.fork()\n"
+        "detector.detect(image)\n"
+        "if child == 0: os._exit(7)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 7)"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=60)
+
+
+def test_other_modes_of_pil(detector, cat):
+    grey = np.asarray(Image.fromarray(cat).convert("L")).astype(np.uint16) * 257
+    deep, plain = detector.detect(Image.fromarray(grey)), detector.detect(Image.fromarray(cat).convert("L"))
+    assert deep.to_rows() == plain.to_rows() and len(deep) > 0
+    with pytest.raises(sandglass.ImageError, match="mode F"):
+        detector.detect(Image.new("F", (9, 9)))
+    encoded = io.BytesIO()
+    Image.fromarray(cat).save(encoded, "jpeg")
+    cut = Image.open(io.BytesIO(encoded.getvalue()[:3000]))
+    good, bad = detector.detect_batch([cat, cut], errors="return")
+    assert len(good) and isinstance(bad, sandglass.ImageError)
 
 
 def test_large_jpegs_stand_for_the_whole(demo, detector, cat):

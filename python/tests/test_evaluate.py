@@ -62,6 +62,50 @@ def test_parts_merge_exactly(seed):
         sandglass.Partial.merge([])
 
 
+def flat(rows, numbers):
+    columns = {name: np.concatenate([rows[i][name] for i in numbers]) for name in rows[0]}
+    return {"images": np.repeat(numbers, [len(rows[i]["labels"]) for i in numbers]), **columns}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_in_any_order_of_pictures(seed):
+    target, preds = random_set(seed, 30)
+    target[3] = {**target[3], "iscrowd": np.zeros(len(target[3]["labels"]), bool)}
+    whole = sandglass.Partial.of(target, preds)
+    dice = np.random.default_rng(seed)
+    mixed = sandglass.Partial.of(flat(target, dice.permutation(30)), flat(preds, dice.permutation(30)), ids=range(30))
+    numbers = dice.permutation(30)
+    parts = [sandglass.Partial.of(flat(target, n), flat(preds, n), ids=n) for n in np.array_split(numbers, 4)]
+    for other in (mixed, sandglass.Partial.merge(parts)):
+        assert other.voc() == whole.voc() and other.coco() == whole.coco()
+    with pytest.raises(ValueError, match="not among the ids"):
+        sandglass.Partial.of(flat(target, numbers), flat(preds, numbers), ids=range(5))
+
+
+def test_ids_can_be_names_and_areas_can_be_known_of_some():
+    target, preds = random_set(3, 12)
+    names = [f"{number:06}.jpg" for number in range(12)]
+    sides = target[2]["boxes"][:, 2:] - target[2]["boxes"][:, :2]
+    target[2]["area"] = sides.prod(1)
+    whole = sandglass.Partial.of(target, preds, ids=names)
+    parts = [sandglass.Partial.of(target[i::3], preds[i::3], ids=names[i::3]) for i in range(3)]
+    merged = sandglass.Partial.merge([sandglass.Partial.of([], []), *parts])
+    assert merged.coco() == whole.coco() == sandglass.evaluate_coco(target, preds)
+    with pytest.raises(TypeError, match="names"):
+        sandglass.Partial.merge([parts[0], sandglass.Partial.of(target, preds)])
+    with pytest.raises(ValueError, match="ids"):
+        sandglass.Partial.of(target, preds, ids=names[:3])
+
+
+def test_narrow_objects_and_names():
+    narrow = [{"boxes": [[5, 5, 5.5, 20]], "labels": [1]}]
+    nothing = [{"boxes": [], "labels": [], "scores": []}]
+    assert sandglass.evaluate_voc(narrow, nothing)["per_class"]["1"]["npos"] == 1
+    with pytest.raises(ValueError, match="two numbers"):
+        sandglass.evaluate_voc(narrow, nothing, classes={0: "a", 1: "a"})
+    assert sandglass.evaluate_voc(narrow, nothing, classes=np.array(["a", "b"]))["per_class"]["b"]["npos"] == 1
+
+
 def test_nothing_found_and_nothing_to_find():
     nothing = {"boxes": [], "labels": [], "scores": []}
     report = sandglass.evaluate_voc([{"boxes": [BOX], "labels": [3]}], [nothing])
@@ -90,8 +134,11 @@ def test_difficult_objects_count_for_nothing():
         ([{"boxes": [BOX[::-1]], "labels": [1]}], [{"boxes": [], "labels": [], "scores": []}], ValueError, "inverted"),
         ([{"boxes": [BOX], "labels": [1]}], [{"boxes": [BOX], "labels": [1], "scores": [np.nan]}], ValueError, "finite"),
         ([{"boxes": [BOX], "labels": [1]}], [{"boxes": [BOX], "labels": [1]}], ValueError, "no 'scores'"),
-        ({"boxes": [BOX], "labels": [1]}, [], ValueError, "'images'"),
-        ({"boxes": [BOX], "labels": [1], "images": [-1]}, [], ValueError, "-1"),
+        ({"boxes": [BOX], "labels": [1]}, {"boxes": [], "labels": [], "scores": []}, ValueError, "'images'"),
+        ({"boxes": [BOX], "labels": [1], "images": [0]}, [], TypeError, "both"),
+        ({"boxes": [BOX], "labels": [1], "images": [0, 1]}, {"boxes": [], "labels": [], "scores": [], "images": []}, ValueError, "2 images"),
+        ([{"boxes": [BOX], "labels": [1], "area": [1, 2]}], [{}], ValueError, "areas of shape"),
+        ([{"boxes": [BOX], "labels": [1], "difficult": [0], "iscrowd": [1]}], [{}], ValueError, "both"),
         ("missing", [], TypeError, "read_voc"),
         ("missing", "missing", FileNotFoundError, "missing"),
     ],

@@ -55,6 +55,16 @@ pub fn complain(words: impl Display) {
     let _ = writeln!(std::io::stderr(), "{words}");
 }
 
+/// An error with its causes, each said once: our own messages hold their causes already.
+#[must_use]
+pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
 /// [`complain`](crate::program::complain()) with the arguments of `format!`.
 #[macro_export]
 macro_rules! complain {

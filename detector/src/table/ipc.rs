@@ -15,8 +15,12 @@ use crate::error::Error;
 /// believed.
 pub const FOR_READING: usize = 1 << 20;
 
-/// Detects in every picture of an Arrow IPC stream, and writes a stream with as many batches of as many rows; each goes out
-/// as soon as it is ready. `name` is what errors call the input; `tell` hears of every batch.
+/// Rows of a batch of the output: a batch of more becomes several.
+const MOST_ROWS: usize = 4096;
+
+/// Detects in every picture of an Arrow IPC stream, and writes a stream with as many batches of as many rows, up to 4,096; each
+/// goes out as soon as it is ready. Compressed streams are refused: pictures are compressed already, and what their buffers claim to
+/// unpack to would have to be believed. `name` is what errors call the input; `tell` hears of every batch.
 ///
 /// # Errors
 /// [`Error::Table`] where the stream is broken, ends early, or has other columns; what came before it has been written.
@@ -44,6 +48,11 @@ pub fn detect_ipc(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(io(error)),
         };
+        if read == 0 && bytes.starts_with(b"ARROW1") {
+            return Err(wrong(
+                "is an Arrow file; a stream is expected (pyarrow.ipc.new_stream writes one)".into(),
+            ));
+        }
         read += length as u64;
         bytes.truncate(length);
         let mut bytes = Buffer::from_vec(bytes);
@@ -59,9 +68,15 @@ pub fn detect_ipc(
                 columns = Some(Columns::find(&schema).map_err(wrong)?);
             }
             let (Some(batch), Some(columns)) = (batch, columns) else { continue };
-            let found = detect(detector, &batch, columns, options, name, &mut tally)?;
-            write(|| writer.write(&found).and_then(|()| writer.flush()))?;
-            tell(tally);
+            let mut start = 0;
+            // A batch without rows has an answer, too.
+            while start < batch.num_rows().max(1) {
+                let some = batch.slice(start, (batch.num_rows() - start).min(MOST_ROWS));
+                let found = detect(detector, &some, columns, options, name, &mut tally)?;
+                write(|| writer.write(&found).and_then(|()| writer.flush()))?;
+                tell(tally);
+                start += MOST_ROWS;
+            }
         }
     }
     if read == 0 {

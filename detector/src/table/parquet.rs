@@ -13,10 +13,12 @@ use super::{TableOptions, Tally, guarded};
 use crate::Detector;
 use crate::error::Error;
 
-/// Rows that are read at a time: their pictures are in memory together.
+/// Rows that are read at a time, at most, and bytes of their pictures by the mean of the file: they are in memory together.
 const ROWS: usize = 64;
-/// Rows of a group of the output.
+const BYTES: i64 = 64 << 20;
+/// Rows of a group of the output, at most, and bytes: they are in memory until it is written.
 const GROUP: usize = 1 << 16;
+const GROUP_BYTES: usize = 32 << 20;
 
 /// Detects in every picture of a Parquet file, and writes another with as many rows (Snappy). The output has its name only
 /// when it is whole. `tell` hears of every part, with the number of rows in all.
@@ -37,13 +39,31 @@ pub fn detect_parquet(
     };
     let name = input.display().to_string();
     let file = File::open(input).map_err(io(input))?;
+    // A link stays one. What is no file is not replaced by one.
+    let output = &output.canonicalize().unwrap_or_else(|_| output.to_owned());
+    if output.exists() && !output.is_file() {
+        let reason = "is there and is no file; name another to be written".into();
+        return Err(Error::Table { name: output.display().to_string(), reason });
+    }
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let reason = "is no folder; make it first".into();
+        return Err(Error::Table { name: folder.display().to_string(), reason });
+    }
     let mut builder = guarded(&name, || ParquetRecordBatchReaderBuilder::try_new(file))?;
     let columns =
         Columns::find(builder.schema()).map_err(|reason| Error::Table { name: name.clone(), reason })?;
     let in_all = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let groups = builder.metadata().row_groups();
+    let of_images: i64 = groups
+        .iter()
+        .filter_map(|group| group.columns().get(columns.image))
+        .map(|c| c.uncompressed_size())
+        .sum();
+    let mean = of_images / i64::try_from(in_all).unwrap_or(1).max(1);
+    let rows = usize::try_from(BYTES / mean.max(1)).unwrap_or(1).clamp(1, ROWS);
     let mask = ProjectionMask::roots(builder.parquet_schema(), [columns.id, columns.image]);
-    builder = builder.with_projection(mask).with_batch_size(ROWS);
+    builder = builder.with_projection(mask).with_batch_size(rows);
     let reader = guarded(&name, || builder.build())?;
 
     let mut beside = tempfile::Builder::new();
@@ -66,7 +86,10 @@ pub fn detect_parquet(
         let columns =
             Columns::find(&batch.schema()).map_err(|reason| Error::Table { name: name.clone(), reason })?;
         let found = detect(detector, &batch, columns, options, &name, &mut tally)?;
-        guarded(&written, || writer.write(&found))?;
+        guarded(&written, || {
+            writer.write(&found)?;
+            if writer.in_progress_size() > GROUP_BYTES { writer.flush() } else { Ok(()) }
+        })?;
         tell(tally, in_all);
     }
     guarded(&written, || writer.close())?;

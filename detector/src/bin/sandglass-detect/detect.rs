@@ -15,15 +15,16 @@ use crate::NetworkArgs;
 #[derive(Args)]
 pub(crate) struct DetectArgs {
     /// Pictures, folders, patterns, videos, `camera`, `camera:1` or `demo`
-    #[arg(
-        value_name = "SOURCE",
-        required_unless_present_any = ["print_config", "stdin_paths", "arrow", "parquet"],
-        conflicts_with_all = ["stdin_paths", "arrow", "parquet"]
+    #[arg(value_name = "SOURCE", required_unless_present_any = ["print_config", "stdin_paths"], conflicts_with = "stdin_paths")]
+    #[cfg_attr(
+        feature = "arrow",
+        arg(required_unless_present_any = ["print_config", "stdin_paths", "arrow", "parquet"], conflicts_with_all = ["arrow", "parquet"])
     )]
     pub(crate) sources: Vec<String>,
     /// Read the names of pictures from standard input, one a line, however many; each has a line in
     /// --json, those that fail one with "error"
     #[arg(long, hide_short_help = true)]
+    #[cfg_attr(feature = "video", arg(conflicts_with = "record"))]
     pub(crate) stdin_paths: bool,
     /// Backbone by name; `sandglass-detect models` lists them
     #[arg(long, value_name = "NAME", value_parser = backbone)]

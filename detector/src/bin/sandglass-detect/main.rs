@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use sandglass_detector::complain;
-use sandglass_detector::program::{self, GenerateArgs, Shared, crash, environment, note};
+use sandglass_detector::program::{self, GenerateArgs, Shared, crash, environment, note, told};
 use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
 
 mod bench;
@@ -197,7 +197,7 @@ fn main() -> ExitCode {
         // Reading stopped at the other end of a pipe: nobody is left to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain!("error: {error:#}");
+            complain!("error: {}", told(error.as_ref()));
             ExitCode::from(2)
         }
     }

@@ -1,6 +1,6 @@
 //! Detection in pictures: those that arguments name, or those named by lines on standard input, however many.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use sandglass_detector::complain;
+use sandglass_detector::program::told;
 use sandglass_detector::record::{Line, draw};
 use sandglass_detector::source::{self, Detail};
 use sandglass_detector::{Detections, Detector, Error, Frame, Opened};
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &DetectArgs, detector: &Detector) -> Result<ExitCode> {
     let mut names = if args.stdin_paths { Names::lines() } else { Names::listed(&args.sources) };
     let count = names.count();
     let mut run = Run {
-        saver: args.save.as_deref().map(|to| Saver::new(to, count)).transpose()?,
+        saver: args.save.as_deref().map(|to| Saver::new(to, &names)).transpose()?,
         json: args.json.as_deref().map(JsonLines::create).transpose()?,
         to_terminal: args.json.as_deref() != Some(Path::new("-")),
         line_for_each: args.stdin_paths,
@@ -40,10 +41,7 @@ pub(crate) fn run(args: &DetectArgs, detector: &Detector) -> Result<ExitCode> {
     let most = if drawn || detector.lanes() == 1 { 1 } else { detector.lanes() * EACH };
     while let Some(chunk) = names.next(most)? {
         if let ([Named::Picture(path)], true) = (chunk.as_slice(), drawn) {
-            let found = source::load_image(path)
-                .and_then(|frame| Ok((detector.detect(&frame)?, frame)))
-                .map(|(found, frame)| (found, Some(frame)));
-            run.take(&chunk[0], found)?;
+            run.take(&chunk[0], detect_and_open(detector, path))?;
             continue;
         }
         let found = detector.detect_each(&chunk, |named| match named {
@@ -55,6 +53,14 @@ pub(crate) fn run(args: &DetectArgs, detector: &Detector) -> Result<ExitCode> {
         }
     }
     run.finish()
+}
+
+/// What is found, as ever, and the whole picture to draw onto.
+fn detect_and_open(detector: &Detector, path: &Path) -> Result<(Detections, Option<Frame>), Error> {
+    let frame = source::read_image(path, Detail::Reduced)?;
+    let found = detector.detect(&frame)?;
+    let is_whole = frame.full_size() == (frame.width(), frame.height());
+    Ok((found, Some(if is_whole { frame } else { source::load_image(path)? })))
 }
 
 /// What an argument or a line comes to.
@@ -176,7 +182,7 @@ impl Run {
         if let (Some(saver), Named::Picture(path), Some(frame)) = (&mut self.saver, named, &frame)
             && let Err(error) = saver.save(path, &draw(frame, &found.items))
         {
-            self.fail(format!("{error:#}"));
+            self.fail(told(error.as_ref()));
         }
         if self.to_terminal {
             let took = milliseconds(found.timing.total());
@@ -208,21 +214,41 @@ pub(crate) fn verdict(failed: u64, all: u64, what: &str) -> ExitCode {
     ExitCode::from(u8::from(failed > 0))
 }
 
-/// Saves annotated pictures to one file or into a folder.
+/// Saves annotated pictures to one file or into a folder. No picture that is looked at is written over.
 struct Saver {
     to: PathBuf,
     is_folder: bool,
-    used: HashSet<PathBuf>,
+    /// By name without ending, how many were saved under it.
+    used: HashMap<String, usize>,
+    /// All pictures that are looked at, where they are known; otherwise nothing that is there already is written over.
+    sources: Option<HashSet<PathBuf>>,
 }
 
 impl Saver {
-    fn new(to: &Path, pictures: Option<usize>) -> Result<Self> {
-        let is_folder = pictures != Some(1) || to.is_dir() || to.extension().is_none();
+    fn new(to: &Path, names: &Names) -> Result<Self> {
+        let is_file = to.extension().is_some() && !to.is_dir();
+        let sources = match names {
+            Names::Listed(names) => {
+                let paths = names.as_slice().iter().filter_map(|named| match named {
+                    Named::Picture(path) => path.canonicalize().ok(),
+                    Named::Nothing { .. } => None,
+                });
+                Some(paths.collect())
+            }
+            Names::Lines(_) if is_file => {
+                bail!(
+                    "--save {}: with --stdin-paths it must be a folder, for there may be many pictures",
+                    to.display()
+                )
+            }
+            Names::Lines(_) => None,
+        };
+        let is_folder = names.count() != Some(1) || !is_file;
         if is_folder {
             std::fs::create_dir_all(to)
                 .with_context(|| format!("cannot make the folder {} for annotated pictures", to.display()))?;
         }
-        Ok(Self { to: to.to_owned(), is_folder, used: HashSet::new() })
+        Ok(Self { to: to.to_owned(), is_folder, used: HashMap::new(), sources })
     }
 
     /// Where a picture goes: its own name in the folder, with a number where two have the same.
@@ -230,26 +256,33 @@ impl Saver {
         if !self.is_folder {
             return self.to.clone();
         }
-        let stem = source.file_stem().unwrap_or(source.as_os_str()).to_string_lossy();
+        let stem = source.file_stem().unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
         // What cannot be written (or animated) becomes PNG.
         let extension = source.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
         let kept =
             extension.filter(|e| ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"].contains(&e.as_str()));
         let extension = kept.as_deref().unwrap_or("png");
-        let name = |n: usize| match n {
-            0 => self.to.join(format!("{stem}.{extension}")),
-            n => self.to.join(format!("{stem}-{}.{extension}", n + 1)),
-        };
-        let target = (0..).map(name).find(|path| !self.used.contains(path)).unwrap_or_else(|| name(0));
-        self.used.insert(target.clone());
-        target
+        let count = self.used.entry(stem.clone()).or_default();
+        loop {
+            *count += 1;
+            let target = self.to.join(match *count {
+                1 => format!("{stem}.{extension}"),
+                n => format!("{stem}-{n}.{extension}"),
+            });
+            // Another ending can have been saved under the same name, so that numbers may be passed over.
+            if self.sources.is_some() || !target.exists() {
+                return target;
+            }
+        }
     }
 
     fn save(&mut self, source: &Path, picture: &Frame) -> Result<()> {
         let target = self.target(source);
         let cannot = || format!("cannot save {}", target.display());
-        if target.canonicalize().ok().is_some_and(|t| source.canonicalize().is_ok_and(|s| s == t)) {
-            bail!("{} is the picture itself; save somewhere else", target.display());
+        if let (Some(sources), Ok(there)) = (&self.sources, target.canonicalize())
+            && sources.contains(&there)
+        {
+            bail!("{} is one of the pictures themselves; save somewhere else", target.display());
         }
         let size = (picture.width(), picture.height());
         let rgb = image::RgbImage::from_raw(size.0, size.1, picture.packed()).with_context(cannot)?;

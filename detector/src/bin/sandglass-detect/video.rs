@@ -126,6 +126,7 @@ fn follow(
         recording,
         json: args.json.as_deref().map(JsonLines::create).transpose()?,
         to_terminal: args.json.as_deref() != Some(Path::new("-")),
+        timing: !args.no_timing,
         progress: progress_bar(usize::try_from(source.frame_count().unwrap_or(0)).unwrap_or(0)),
         limits: Limits {
             fps: video.fps.filter(|_| source::is_video(name)),
@@ -209,6 +210,7 @@ struct Run<'a> {
     recording: Option<Background>,
     json: Option<JsonLines>,
     to_terminal: bool,
+    timing: bool,
     progress: indicatif::ProgressBar,
     limits: Limits,
     tally: Tally,
@@ -312,7 +314,8 @@ impl Run<'_> {
         self.tally.note(&found);
         self.progress.inc(1);
         if let Some(json) = &mut self.json {
-            json.write(&Line::new(&self.name, Some((number, frame.captured())), &self.backbone, &found))?;
+            let line = Line::new(&self.name, Some((number, frame.captured())), &self.backbone, &found);
+            json.write(&if self.timing { line } else { line.without_timing() })?;
         } else if self.recording.is_none() {
             let time = frame.captured().as_secs_f64();
             self.progress.suspend(|| say(format_args!("{time:8.3} s: {}", summary(&found))))?;
