@@ -377,6 +377,47 @@ fn that_nobody_reads_errors_is_no_crash() {
     assert!(!home.path().join(".local/share/sandglass/crash.txt").exists());
 }
 
+/// What is looked at is never written over, whatever it is called.
+#[test]
+fn saving_destroys_no_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    for (to, photo) in [(&one, "chelsea.jpg"), (&two, "astronaut.jpg")] {
+        std::fs::create_dir(to).unwrap();
+        std::fs::copy(demo(photo), to.join("x.jpg")).unwrap();
+    }
+    let before = std::fs::read(two.join("x.jpg")).unwrap();
+    let untouched = || std::fs::read(two.join("x.jpg")).unwrap() == before;
+    // As arguments: refused, for all are known. As lines: under another name.
+    let small = ["--backbone", "mobilenet-v1-0.25", "--device", "cpu", "--save", path(&two)];
+    let output = run(&[&[path(&one), path(&two)], &small[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("one of the pictures themselves") && untouched());
+    let lines = folder.path().join("list.txt");
+    std::fs::write(&lines, format!("{}\n\n{}", path(&one.join("x.jpg")), path(&two.join("x.jpg")))).unwrap();
+    let program = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sandglass-detect"));
+        command.arg("--stdin-paths").stdin(std::fs::File::open(&lines).unwrap());
+        command
+    };
+    let output = program().args(small).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&two).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert!(names == ["x-2.jpg", "x-3.jpg", "x-4.jpg", "x.jpg"] && untouched(), "{names:?}");
+    let output = program().args(["--save", "out.jpg"]).output().unwrap();
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("must be a folder"));
+}
+
+#[test]
+fn times_can_be_left_out_of_lines() {
+    let output =
+        run(&["demo", "--json", "-", "--no-timing", "--seconds", "0.2", "--backbone", "mobilenet-v1-0.25"]);
+    let lines = text(&output.stdout);
+    assert!(lines.lines().count() > 1 && !lines.contains("timing_ms"), "{lines}");
+}
+
 /// A note waits until a person is there to read of it.
 #[cfg(target_os = "linux")]
 #[test]

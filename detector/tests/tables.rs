@@ -204,6 +204,8 @@ mod tables {
         let no_bytes = told(stream(&[text.unwrap()]));
         assert!(no_bytes.contains("column \"image\" is of type Utf8"), "{no_bytes}");
 
+        assert!(told(b"ARROW1\0\0".to_vec()).contains("an Arrow file; a stream"));
+
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(file("a.parquet"), b"PAR1 and so on PAR1").unwrap();
@@ -215,6 +217,11 @@ mod tables {
         );
         assert!(!Path::new(&file("b.parquet")).exists());
         assert_eq!(run(&["--parquet", &file("a.parquet")], Vec::new()).status.code(), Some(2));
+        // Where nothing can be written, nothing is begun.
+        for (to, says) in [(file(""), "is no file"), (file("none/b.parquet"), "make it first")] {
+            let output = run(&["--parquet", &file("a.parquet"), "--save", &to], Vec::new());
+            assert!(output.status.code() == Some(2) && words(&output).contains(says), "{}", words(&output));
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,4 +50,4 @@ def voc_files(root: str | os.PathLike[str], split: str, detections: str | os.Pat
 def coco_files(annotations: str | os.PathLike[str], results: str | os.PathLike[str]) -> str: ...
 def read_voc(
     root: str | os.PathLike[str], split: str
-) -> list[tuple[str, str | None, list[tuple[str, bool, list[float]]]]]: ...
+) -> list[tuple[str, Path | None, list[tuple[str, bool, list[float]]]]]: ...

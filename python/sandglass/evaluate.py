@@ -296,7 +296,9 @@ def _ids(values: Any, what: str) -> NDArray[Any]:
 
 def _distinct(ids: NDArray[Any]) -> NDArray[Any]:
     """Each of them once, with the least work where the same stand together."""
-    return ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
+    first: NDArray[np.bool_] = np.ones(len(ids), bool)
+    first[1:] = ids[1:] != ids[:-1]
+    return ids[first]
 
 
 def _images(rows: Boxes, what: str, columns: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -2,8 +2,8 @@
 //!
 //! In: `id` (text) and `image` (binary: the content of a picture file). Out, in the same order: `id`, `width` and `height` in
 //! pixels, `detections` (a list of `label`, `class_id`, `score`, `x1`, `y1`, `x2`, `y2`), `milliseconds`, `error`. A picture
-//! that cannot be used is a row whose `error` says why, and whose other columns are null. However long a table is, no more of
-//! it is in memory than one batch of its rows.
+//! that cannot be used is a row whose `error` says why, and whose other columns are null. However long a table is, of the
+//! input no more than a batch is in memory, of the output a batch or, in Parquet, a group of rows.
 
 mod ipc;
 mod parquet;
