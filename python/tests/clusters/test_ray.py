@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -99,6 +100,16 @@ def test_arrays_of_one_shape_and_settings(demo, detector):
     other = sandglass.Detector(device="cpu", threads=1, **settings)
     assert [agrees(row, other.detect(row["image"])) for row in rows] == [True, True]
     assert np.array_equal(rows[0]["image"], cat) and len(rows[0]["detections"]) > len(detector.detect(cat))
+
+
+def test_from_files_to_parquet_with_as_many_actors_as_there_is_room_for(demo, detector, tmp_path):
+    files = ray.data.read_binary_files([str(demo / f"{name}.jpg") for name in NAMES], include_paths=True)
+    sandglass.ray.detect(files, image="bytes").write_parquet(tmp_path / "found")
+    table = pq.read_table(tmp_path / "found")
+    assert table.schema.field("detections").type.value_type == sandglass.spark.RESULT.field("detections").type.value_type
+    rows = {Path(row["path"]).stem: row for row in table.to_pylist()}
+    assert sorted(rows) == list(NAMES) and table.num_rows == 4
+    assert all(agrees(rows[name], detector.detect(demo / f"{name}.jpg")) for name in NAMES)
 
 
 def test_bad_pictures_are_rows_and_all_blocks_have_one_schema(demo, detector):
