@@ -41,8 +41,8 @@ static KEYS: [Key; 11] = [
     key("quiet"),
 ];
 
-/// For the end of `--help`: what of the environment counts for a program that has `flags` of [`KEYS`]; the others are left
-/// out.
+/// For the end of `--help`: what of the environment counts for a program that has these flags of those that it can set; the
+/// others are left out.
 #[must_use]
 pub fn environment(flags: &[&str]) -> String {
     let variables = KEYS.iter().filter(|key| flags.contains(&key.name)).map(Key::variable);
