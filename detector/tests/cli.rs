@@ -406,6 +406,20 @@ fn saving_destroys_no_picture() {
         std::fs::read_dir(&two).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert!(names == ["x-2.jpg", "x-3.jpg", "x-4.jpg", "x.jpg"] && untouched(), "{names:?}");
+    // A name that is given away already is not given again.
+    let three = folder.path().join("three");
+    std::fs::create_dir(&three).unwrap();
+    std::fs::copy(demo("cars.jpg"), three.join("x-2.jpg")).unwrap();
+    let out = folder.path().join("out");
+    let sources = [one.join("x.jpg"), two.join("x.jpg"), three.join("x-2.jpg")];
+    let [a, b, c] = sources.each_ref().map(|source| path(source));
+    let output = run(&[a, b, c, "--backbone", "mobilenet-v1-0.25", "--device", "cpu", "--save", path(&out)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 3);
+    // A line of any length is one that failed, and no more.
+    std::fs::write(&lines, format!("{}\n{a}\n", "x".repeat(200_000))).unwrap();
+    let output = program().args(["--json", "-", "--device", "cpu"]).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(1), 2));
     let output = program().args(["--save", "out.jpg"]).output().unwrap();
     assert!(output.status.code() == Some(2) && text(&output.stderr).contains("must be a folder"));
 }

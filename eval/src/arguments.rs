@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sandglass_detector::Device;
 use sandglass_detector::backbone::Backbone;
-use sandglass_detector::program::{GenerateArgs, Shared, environment};
+use sandglass_detector::program::{GenerateArgs, Shared};
 use sandglass_eval::partial::Shard;
 
 use crate::imagenet::Imagenet;
@@ -24,7 +24,7 @@ use crate::imagenet::Imagenet;
     version,
     max_term_width = 100,
     after_help = EXAMPLES,
-    after_long_help = format!("{LONG_EXAMPLES}\n\n{}", environment(&["backbone", "weights", "device", "threads", "quiet"])),
+    after_long_help = LONG_EXAMPLES,
     override_usage = "sandglass-eval [OPTIONS]\n       sandglass-eval <COMMAND>",
     subcommand_negates_reqs = true
 )]

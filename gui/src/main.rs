@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use sandglass::{Device, Options};
 use sandglass_detector::complain;
-use sandglass_detector::program::{self, GenerateArgs, Shared, environment};
+use sandglass_detector::program::{self, GenerateArgs, Shared};
 
 /// Frames come and go between threads by the megabyte, which leaves the system's allocator with holes that
 /// it keeps for hours; this one gives them back.
@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     override_usage = "sandglass [OPTIONS] [SOURCE]\n       sandglass generate <KIND>",
     after_help = format!("{EXAMPLES}\nMore with --help."),
-    after_long_help = format!("{EXAMPLES}\n\n{}", environment(&["backbone", "weights", "threads", "device", "quiet"]))
+    after_long_help = EXAMPLES,
 )]
 struct Cli {
     #[command(subcommand)]

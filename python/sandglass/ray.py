@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
+from ._tables import with_detections
 from .detector import Detector
 from .evaluate import Partial
-from .spark import with_detections  # This needs no Spark.
 
 Classes = Union[Mapping[int, str], Sequence[str], None]
 

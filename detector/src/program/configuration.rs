@@ -41,11 +41,10 @@ static KEYS: [Key; 11] = [
     key("quiet"),
 ];
 
-/// For the end of `--help`: what of the environment counts for a program that has these flags of those that it can set; the
-/// others are left out.
+/// The command with what the environment and the configuration file can set of its flags at the end of `--help`.
 #[must_use]
-pub fn environment(flags: &[&str]) -> String {
-    let variables = KEYS.iter().filter(|key| flags.contains(&key.name)).map(Key::variable);
+pub(super) fn with_environment(command: Command) -> Command {
+    let variables = KEYS.iter().filter(|key| argument(&command, key).is_some()).map(Key::variable);
     let lines = variables.fold(vec![String::new()], |mut lines, variable| {
         let line = lines.last_mut().filter(|line| line.len() + variable.len() < 76);
         match line {
@@ -54,16 +53,19 @@ pub fn environment(flags: &[&str]) -> String {
         }
         lines
     });
-    format!(
-        "Environment and configuration file (what no flag gives comes from there, in this order):
+    let before = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+    let help = format!(
+        "{}\n\nEnvironment and configuration file (what no flag gives comes from there, in this order):
   {}
                      as the flags of these names; a command takes those that it has
   sandglass/config.toml in the folder for configuration (on Linux ~/.config):
                      lines such as  quiet = true  under the flags' names
   SANDGLASS_CONFIG   another configuration file
   NO_COLOR           no colours",
+        before.unwrap_or_default(),
         lines.join(",\n  ")
-    )
+    );
+    command.after_long_help(help)
 }
 
 /// What stands in the environment and in the configuration file.

@@ -42,7 +42,8 @@ impl GenerateArgs {
     ///
     /// # Errors
     /// Where standard output or the folder cannot be written to; that nobody reads is none.
-    pub fn run(&self, mut command: Command) -> io::Result<()> {
+    pub fn run(&self, command: Command) -> io::Result<()> {
+        let mut command = super::with_environment(command);
         let name = command.get_name().to_owned();
         let pages = match self.kind.shell() {
             Some(shell) => vec![(shell.file_name(&name), completions(shell, &mut command, &name))],

@@ -18,8 +18,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
-use configuration::Layers;
-pub use configuration::environment;
+use configuration::{Layers, with_environment};
 pub use generate::{GenerateArgs, Kind};
 
 /// The flags that every program of ours has.
@@ -76,7 +75,7 @@ macro_rules! complain {
 #[must_use]
 pub fn parse<P: Parser>() -> P {
     let layers = Layers::of_this_machine();
-    let outcome = read(P::command(), &layers, std::env::args_os().collect());
+    let outcome = read(with_environment(P::command()), &layers, std::env::args_os().collect());
     let outcome = outcome.and_then(|matches| {
         let inner = innermost(&matches);
         if matches!(inner.try_get_one::<bool>("print_config"), Ok(Some(true))) {

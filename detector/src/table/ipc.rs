@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// Bytes that are read at a time, which is also what a message grows by: the length that a broken stream claims is not
 /// believed.
-pub const FOR_READING: usize = 1 << 20;
+const FOR_READING: usize = 1 << 20;
 
 /// Rows of a batch of the output: a batch of more becomes several.
 const MOST_ROWS: usize = 4096;

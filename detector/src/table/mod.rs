@@ -11,7 +11,7 @@ mod rows;
 
 use std::fmt::Display;
 
-pub use ipc::{FOR_READING, detect_ipc};
+pub use ipc::detect_ipc;
 pub use parquet::detect_parquet;
 
 use crate::error::Error;

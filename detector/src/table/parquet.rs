@@ -8,6 +8,9 @@ use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::Compression;
 use ::parquet::file::properties::WriterProperties;
 
+use arrow_array::RecordBatchReader;
+use arrow_schema::Schema;
+
 use super::rows::{Columns, SCHEMA, detect};
 use super::{TableOptions, Tally, guarded};
 use crate::Detector;
@@ -51,8 +54,9 @@ pub fn detect_parquet(
         return Err(Error::Table { name: folder.display().to_string(), reason });
     }
     let mut builder = guarded(&name, || ParquetRecordBatchReaderBuilder::try_new(file))?;
-    let columns =
-        Columns::find(builder.schema()).map_err(|reason| Error::Table { name: name.clone(), reason })?;
+    let find =
+        |schema: &Schema| Columns::find(schema).map_err(|reason| Error::Table { name: name.clone(), reason });
+    let columns = find(builder.schema())?;
     let in_all = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let groups = builder.metadata().row_groups();
     let of_images: i64 = groups
@@ -64,7 +68,9 @@ pub fn detect_parquet(
     let rows = usize::try_from(BYTES / mean.max(1)).unwrap_or(1).clamp(1, ROWS);
     let mask = ProjectionMask::roots(builder.parquet_schema(), [columns.id, columns.image]);
     builder = builder.with_projection(mask).with_batch_size(rows);
-    let reader = guarded(&name, || builder.build())?;
+    let mut reader = guarded(&name, || builder.build())?;
+    // Of the two columns that are read.
+    let columns = find(&reader.schema())?;
 
     let mut beside = tempfile::Builder::new();
     beside.prefix(".sandglass-");
@@ -81,10 +87,7 @@ pub fn detect_parquet(
     let mut writer =
         guarded(&written, || ArrowWriter::try_new(file, std::sync::Arc::clone(&SCHEMA), Some(properties)))?;
     let mut tally = Tally::default();
-    let mut reader = reader;
     while let Some(batch) = guarded(&name, || reader.next().transpose())? {
-        let columns =
-            Columns::find(&batch.schema()).map_err(|reason| Error::Table { name: name.clone(), reason })?;
         let found = detect(detector, &batch, columns, options, &name, &mut tally)?;
         guarded(&written, || {
             writer.write(&found)?;

@@ -22,6 +22,7 @@ import ray.data
 
 import sandglass
 import sandglass.ray
+from sandglass._tables import RESULT
 
 # Workers cannot import this file.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -106,7 +107,7 @@ def test_from_files_to_parquet_with_as_many_actors_as_there_is_room_for(demo, de
     files = ray.data.read_binary_files([str(demo / f"{name}.jpg") for name in NAMES], include_paths=True)
     sandglass.ray.detect(files, image="bytes").write_parquet(tmp_path / "found")
     table = pq.read_table(tmp_path / "found")
-    assert table.schema.field("detections").type.value_type == sandglass.spark.RESULT.field("detections").type.value_type
+    assert table.schema.field("detections").type.value_type == RESULT.field("detections").type.value_type
     rows = {Path(row["path"]).stem: row for row in table.to_pylist()}
     assert sorted(rows) == list(NAMES) and table.num_rows == 4
     assert all(agrees(rows[name], detector.detect(demo / f"{name}.jpg")) for name in NAMES)
@@ -121,7 +122,7 @@ def test_bad_pictures_are_rows_and_all_blocks_have_one_schema(demo, detector):
     for blocks, pictures in cases:
         found = sandglass.ray.detect(dataset(pictures, blocks), batch_size=1, concurrency=1).materialize()
         for block in ray.get(found.to_arrow_refs()):
-            assert block.schema.remove_metadata() == pa.schema([("id", pa.int64()), *sandglass.spark.RESULT])
+            assert block.schema.remove_metadata() == pa.schema([("id", pa.int64()), *RESULT])
         for row, expected in zip(rows_of(found), detector.detect_batch(pictures, errors="return"), strict=True):
             if isinstance(expected, Exception):
                 null = pictures[row["id"]] is None

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use sandglass_detector::complain;
-use sandglass_detector::program::{self, GenerateArgs, Shared, crash, environment, note, told};
+use sandglass_detector::program::{self, GenerateArgs, Shared, crash, note, told};
 use sandglass_detector::{ClassFilter, Detector, DetectorBuilder, Device, models};
 
 mod bench;
@@ -41,7 +41,7 @@ mod video;
     override_usage = "sandglass-detect [OPTIONS] <SOURCE>...\n       sandglass-detect <COMMAND>",
     subcommand_negates_reqs = true,
     after_help = EXAMPLES,
-    after_long_help = format!("{LONG_EXAMPLES}\n\n{}", environment(&SETTINGS)),
+    after_long_help = LONG_EXAMPLES,
 )]
 struct Cli {
     #[command(subcommand)]
@@ -51,21 +51,6 @@ struct Cli {
     #[command(flatten)]
     shared: Shared,
 }
-
-/// What of the flags the environment and the configuration file may set.
-const SETTINGS: [&str; 11] = [
-    "backbone",
-    "weights",
-    "device",
-    "threads",
-    "score-threshold",
-    "iou-threshold",
-    "max-detections",
-    "classes",
-    "camera-format",
-    "keep-free-mb",
-    "quiet",
-];
 
 const EXAMPLES: &str = "\
 Examples:

@@ -114,9 +114,12 @@ impl Names {
                         break;
                     }
                     if line.len() as u64 == MOST_NAME && !line.ends_with(b"\n") {
-                        bail!(
-                            "standard input: a line has more than {MOST_NAME} bytes, it must be the name of a file"
-                        );
+                        lines.skip_until(b'\n').context("standard input cannot be read")?;
+                        let name = String::from_utf8_lossy(line.get(..100).unwrap_or(&line)).into_owned();
+                        let reason =
+                            format!("a line that begins with {name:?} has {MOST_NAME} bytes or more");
+                        names.push(Named::Nothing { name, reason });
+                        continue;
                     }
                     while line.last().is_some_and(|byte| b"\r\n".contains(byte)) {
                         line.pop();
@@ -218,8 +221,8 @@ pub(crate) fn verdict(failed: u64, all: u64, what: &str) -> ExitCode {
 struct Saver {
     to: PathBuf,
     is_folder: bool,
-    /// By name without ending, how many were saved under it.
-    used: HashMap<String, usize>,
+    /// The files written so far, and by the name that a picture should have had, which number was given last.
+    used: HashMap<PathBuf, usize>,
     /// All pictures that are looked at, where they are known; otherwise nothing that is there already is written over.
     sources: Option<HashSet<PathBuf>>,
 }
@@ -262,18 +265,19 @@ impl Saver {
         let kept =
             extension.filter(|e| ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"].contains(&e.as_str()));
         let extension = kept.as_deref().unwrap_or("png");
-        let count = self.used.entry(stem.clone()).or_default();
-        loop {
-            *count += 1;
-            let target = self.to.join(match *count {
-                1 => format!("{stem}.{extension}"),
-                n => format!("{stem}-{n}.{extension}"),
-            });
-            // Another ending can have been saved under the same name, so that numbers may be passed over.
-            if self.sources.is_some() || !target.exists() {
-                return target;
-            }
-        }
+        let name = |number: usize| match number {
+            1 => self.to.join(format!("{stem}.{extension}")),
+            _ => self.to.join(format!("{stem}-{number}.{extension}")),
+        };
+        let last = self.used.get(&name(1)).copied().unwrap_or(0);
+        // What an earlier run left may be written over, where that is no picture to be looked at.
+        let is_free =
+            |path: &PathBuf| !self.used.contains_key(path) && (self.sources.is_some() || !path.exists());
+        let free = (last + 1..).find(|&number| is_free(&name(number))).unwrap_or(last + 1);
+        let target = name(free);
+        self.used.insert(name(1), free);
+        self.used.entry(target.clone()).or_insert(1);
+        target
     }
 
     fn save(&mut self, source: &Path, picture: &Frame) -> Result<()> {
