@@ -86,6 +86,21 @@ fn depthwise() {
     }
 }
 
+/// Rows are cut into blocks of several widths; the first and the last touch a border.
+#[test]
+fn depthwise_of_every_width() {
+    for (width, height) in (1..=24).flat_map(|width| (1..=5).map(move |height| (width, height))) {
+        for stride in [1, 2] {
+            let mut made = Made::new(width as u64, Shape::new(height, width, 2), 1, 37);
+            made.add(StepKind::Depthwise { stride }, 37, Activation::Linear);
+            if stride == 1 {
+                made.shortcut(Map(1), [37, 20][height % 2]);
+            }
+            check(made, false);
+        }
+    }
+}
+
 #[test]
 fn the_mean() {
     for channels in CHANNELS {

@@ -16,21 +16,21 @@
 //! below: a window holds these, too.
 //!
 //! Threads share a chain by cutting the last step's rows into pieces; each thread has windows of its own, and
-//! the rows around a cut are computed twice.
+//! the rows around a cut are computed twice. Where a run of steps is cut into chains is a matter of cost: what a
+//! chain leaves in memory against what its threads compute twice, within what L2 holds.
 
 use std::ops::Range;
 
 use super::memory::LINE_BYTES;
 use crate::plan::{Map, Plan, Step, StepKind};
 
-/// Bytes that all windows of a chain may take: half of the smallest L2 in use (512 KiB), for the weights
-/// have to be there, too.
-const WINDOWS: usize = 256 * 1024;
 /// Steps with a 3×3 in a chain: each doubles the rows that are computed twice at a cut.
 const MOST_DEEP: usize = 2;
 /// Pixels that a strip should have, so that tiles of a product are full.
 const STRIP: usize = 40;
-/// Multiply-adds below which a chain is not cut: handing over would take longer.
+/// Rows of a strip where they are wide: depthwise convolutions go down by pairs.
+const PAIR: usize = 2;
+/// Multiply-adds below which a chain is not shared among threads: handing over would take longer.
 const WORTH_SHARING: usize = 200_000;
 /// Rows of the last step in a piece, at least.
 const PIECE_ROWS: usize = 4;
@@ -45,6 +45,8 @@ pub(super) struct Values {
     pub(super) bytes: usize,
     /// How many at the beginning of a thread's memory are for something else.
     pub(super) own: usize,
+    /// Bytes that all windows of a chain may take.
+    pub(super) windows: usize,
 }
 
 impl Values {
@@ -116,17 +118,13 @@ pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool
     let mut first = 0;
     while first < plan.steps.len() {
         let mut end = first + 1;
-        while streamed && end < plan.steps.len() && end - first < MOST_STEPS && follows(plan, end, &readers) {
+        while streamed && end < plan.steps.len() && follows(plan, end, &readers) {
             end += 1;
-            if !fits(&plan.steps[first..end], values) {
-                // Too much for one chain: it ends where the least has to be written, as late as can be.
-                end = (first + 1..end)
-                    .min_by_key(|&e| (plan.steps[e - 1].output_shape.len(), plan.steps.len() - e))
-                    .unwrap_or(end);
-                break;
-            }
         }
-        chains.push(chain(&plan.steps[first..end], first, values, threads));
+        for range in cheapest(&plan.steps[first..end], values, threads) {
+            let range = first + range.start..first + range.end;
+            chains.push(chain(&plan.steps[range.clone()], range.start, values, threads));
+        }
         first = end;
     }
     chains
@@ -141,16 +139,60 @@ fn follows(plan: &Plan, index: usize, readers: &[usize]) -> bool {
         && before.kind != StepKind::GlobalMean
 }
 
-fn fits(steps: &[Step], values: Values) -> bool {
-    let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
-    let len = || windows(steps, strip(steps)).iter().map(|w| w.1 * row(w.0)).sum::<usize>();
-    deep <= MOST_DEEP && len() * values.bytes <= WINDOWS
+/// Cuts steps that follow each other into chains, so that they cost least in all.
+fn cheapest(steps: &[Step], values: Values, threads: usize) -> Vec<Range<usize>> {
+    // For each number of steps the least cost, and where the last chain of it begins.
+    let mut best = vec![(0, 0)];
+    for end in 1..=steps.len() {
+        let starts = (end.saturating_sub(MOST_STEPS)..end).filter(|&start| fits(&steps[start..end], values));
+        let costs = starts.map(|start| (best[start].0 + cost(&steps[start..end], values, threads), start));
+        best.push(costs.min().unwrap_or((usize::MAX, end - 1)));
+    }
+    let mut chains = Vec::new();
+    let mut end = steps.len();
+    while end > 0 {
+        chains.push(best[end].1..end);
+        end = best[end].1;
+    }
+    chains.reverse();
+    chains
 }
 
-/// Rows of the last step computed in one go.
-fn strip(steps: &[Step]) -> usize {
-    let last = steps.last().map(|s| s.output_shape);
-    last.map_or(1, |shape| STRIP.div_ceil(shape.width.max(1)).clamp(1, shape.height.max(1)))
+/// What a chain costs that could be spared, in multiply-adds: a byte on its way to L2 or back takes about as long
+/// as one.
+fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
+    let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
+    let cuts = pieces(steps, threads) - 1;
+    let handing_over = if threads > 1 { WORTH_SHARING / 2 } else { 0 };
+    2 * left + cuts * twice(steps) + handing_over
+}
+
+/// Multiply-adds that are computed by both threads at a cut.
+fn twice(steps: &[Step]) -> usize {
+    let height = |step: &Step| step.output_shape.height.max(1);
+    let (mut first, mut end) = steps.last().map_or((0, 0), |last| (height(last) / 2, height(last) / 2));
+    let mut sum = 0;
+    for step in steps.iter().rev() {
+        sum += end.saturating_sub(first) * step.multiply_adds() / height(step);
+        (first, end) = (begin(step, first), reach(step, end));
+    }
+    sum
+}
+
+/// A step alone always fits.
+fn fits(steps: &[Step], values: Values) -> bool {
+    let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
+    deep <= MOST_DEEP && windows_len(steps, strip(steps, values)) * values.bytes <= values.windows
+}
+
+/// Rows of the last step computed in one go: as many as make full tiles, unless less make its windows fit.
+fn strip(steps: &[Step], values: Values) -> usize {
+    let Some(shape) = steps.last().map(|s| s.output_shape) else { return 1 };
+    let mut rows = STRIP.div_ceil(shape.width.max(1)).next_multiple_of(PAIR).min(shape.height.max(1));
+    while rows > 1 && windows_len(steps, rows) * values.bytes > values.windows {
+        rows = rows.div_ceil(2);
+    }
+    rows
 }
 
 /// Values in a row of a step's output.
@@ -173,8 +215,13 @@ fn windows(steps: &[Step], strip: usize) -> Vec<(&Step, usize)> {
     windows
 }
 
-fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain {
-    let strip = strip(steps);
+/// Values of all windows.
+fn windows_len(steps: &[Step], strip: usize) -> usize {
+    windows(steps, strip).iter().map(|w| w.1 * row(w.0)).sum()
+}
+
+/// How many pieces the last step's rows are cut into.
+fn pieces(steps: &[Step], threads: usize) -> usize {
     let height = steps.last().map_or(1, |s| s.output_shape.height);
     let work: usize = steps.iter().map(Step::multiply_adds).sum();
     let pieces = match threads {
@@ -183,6 +230,11 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
         // Large maps are cut finer, so that a slow core holds nobody up.
         _ => (height / (threads * 3 * PIECE_ROWS)).clamp(1, 3) * threads,
     };
+    pieces.min(height).max(1)
+}
+
+fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain {
+    let strip = strip(steps, values);
     let mut offset = values.own;
     let windows = windows(steps, strip).into_iter().map(|(step, rows)| {
         let start = offset;
@@ -192,7 +244,7 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
     Chain {
         steps: first..first + steps.len(),
         strip,
-        pieces: pieces.min(height).max(1),
+        pieces: pieces(steps, threads),
         windows: windows.collect(),
     }
 }
@@ -300,7 +352,7 @@ mod tests {
     use crate::architecture::Backbone;
     use crate::weights::Weights;
 
-    const FLOATS: Values = Values { bytes: 4, own: 0 };
+    const FLOATS: Values = Values { bytes: 4, own: 0, windows: 256 * 1024 };
 
     fn plan(name: &str, side: usize) -> Plan {
         let network = name.parse::<Backbone>().unwrap().classifier(10);
@@ -321,6 +373,55 @@ mod tests {
             chain.steps.end
         });
         assert_eq!(end, plan.steps.len());
+    }
+
+    #[test]
+    fn chains_are_the_cheapest_that_fit() {
+        let plan = plan("mobilenext-1.0", 320);
+        for (threads, windows) in [(1, 64 * 1024), (1, 512 * 1024), (2, 256 * 1024), (8, 256 * 1024)] {
+            let values = Values { windows, ..FLOATS };
+            let cost = |chains: &[Chain]| {
+                let steps = chains.iter().map(|chain| &plan.steps[chain.steps.clone()]);
+                steps.map(|steps| super::cost(steps, values, threads)).sum::<usize>()
+            };
+            let chosen = chains(&plan, values, threads, true);
+            let end = chosen.iter().fold(0, |end, chain| {
+                assert_eq!(chain.steps.start, end);
+                let steps = &plan.steps[chain.steps.clone()];
+                let len: usize = chain.windows.iter().zip(steps).map(|(w, step)| w.1 * row(step)).sum();
+                assert!(len * values.bytes <= windows);
+                chain.steps.end
+            });
+            assert_eq!(end, plan.steps.len());
+            assert!(cost(&chosen) < cost(&chains(&plan, values, threads, false)));
+            // No chain can be cut in two for less.
+            for chain in &chosen {
+                let cuts = chain.steps.start + 1..chain.steps.end;
+                for [left, right] in cuts.map(|cut| [chain.steps.start..cut, cut..chain.steps.end]) {
+                    let [left, right] = [left, right].map(|r| super::cost(&plan.steps[r], values, threads));
+                    assert!(super::cost(&plan.steps[chain.steps.clone()], values, threads) <= left + right);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_two_threads_compute_twice_is_worth_a_cut() {
+        // A map of ten rows: with two threads two of them would be expanded twice, more than the map costs.
+        let plan = plan("mobilenext-1.0", 320);
+        let joined = |threads| {
+            let chains = chains(&plan, Values { windows: 512 * 1024, ..FLOATS }, threads, true);
+            let low = |chain: &&Chain| {
+                let steps = &plan.steps[chain.steps.clone()];
+                let expands = |pair: &[Step]| {
+                    pair[0].kind == StepKind::Pointwise && pair[1].kind == (StepKind::Depthwise { stride: 1 })
+                };
+                steps[0].output_shape.height == 10 && steps.windows(2).any(expands)
+            };
+            chains.iter().filter(low).count()
+        };
+        assert!(joined(1) > 0);
+        assert_eq!(joined(2), 0);
     }
 
     #[test]

@@ -2,22 +2,24 @@
 //! `out[y][x][c] = clamp(Σ_ky,kx in[y·s + ky − 1][x·s + kx − 1][c] × weight[ky][kx][c] + bias[c]) + shortcut[c]`.
 //!
 //! ```text
-//! for each pair of output rows (one row at stride 2)
-//!   for each block of four pixels (then two, one)
-//!     for each vector of channels
-//!       for each input row under the block
-//!         for each of its pixels: load once, add to every sum that it belongs to
-//!       clamp, shortcut, store
+//! for each group of vectors of channels                         with all its rows it fits into L1
+//!   for each pair of output rows
+//!     for each block of pixels: as many as there are registers for their sums
+//!       for each vector of the group
+//!         for each input row under the block
+//!           for each of its pixels: load once, add to every sum that it belongs to
+//!         clamp, shortcut, store
 //! ```
 //!
-//! 1. With NHWC a vector holds channels, so that no pixel needs shuffling, whatever the stride; and memory is
-//!    read in its order, which the processor foresees.
-//! 2. Neighbours share their input: eight sums of two rows take 24 loads instead of 72; four sums at stride 2
-//!    take 27 instead of 36. So the multiply-adds and the way from L2 are the limits, not the loads. The
-//!    weights are loaded for each block: kept over all blocks they would take the registers that the sums need.
-//! 3. Rows above and below the picture are left out; so are the columns beside it, in blocks of their own
-//!    shape, so that no block asks what is outside.
-//! 4. The last vector of channels reaches back over the one before it where the channels are no multiple
+//! 1. With NHWC a vector holds channels, so that no pixel needs shuffling, whatever the stride.
+//! 2. Neighbours share their input: ten sums of two rows take 28 loads instead of 90, and are as many independent
+//!    chains of multiply-adds as keep the units busy.
+//! 3. What neighbouring blocks share is still in L1 when the next one comes, because a group is narrow, and its
+//!    few vectors lie together in memory, as the processor foresees.
+//! 4. Rows and pixels of a block are constants, and so is whether it touches the left or the right border, where
+//!    a column is left out: each shape is a function of its own whose sums never leave the registers. Rows above
+//!    and below the picture are left out by a branch.
+//! 5. The last vector of channels reaches back over the one before it where the channels are no multiple
 //!    of a vector: it writes the same values again.
 //!
 //! Safe because the pointers come from maps and weights whose sizes the plan fixed; the caller vouches for
@@ -29,41 +31,16 @@
 use std::ops::Range;
 
 use super::memory::Rows;
-use super::packing::Prepared;
-use super::simd::Simd;
+use super::packing::{Prepared, even};
+use super::simd::{Simd, Work};
 
-/// The map whose first channels are added.
-#[derive(Clone, Copy)]
-struct Shared {
-    /// The row's first pixel.
-    row: *const f32,
-    /// Channels of the map: the distance of its pixels.
-    stride: usize,
-    /// Channels added.
-    channels: usize,
-}
-
-/// One output row.
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    prepared: &'a Prepared,
-    /// The input rows under it, those outside the picture left out.
-    input: [*const f32; 3],
-    /// Which they are: the first and how many.
-    first: usize,
-    count: usize,
-    output: *mut f32,
-    shared: Shared,
-}
-
-/// A vector of channels.
-#[derive(Clone, Copy)]
-struct Channels {
-    /// The first.
-    first: usize,
-    /// Their nine weights and their bias, a vector each.
-    weights: *const f32,
-}
+/// Bytes of input that a group of channels should have under a pair of rows: half of the smallest L1 in use
+/// (32 KiB), for what is written has to be there, too.
+const GROUP: usize = 16 * 1024;
+/// Vectors in a group, at least: lines that lie together are fetched together.
+const LEAST: usize = 3;
+/// Rows under a block, at most: of a pair.
+const MOST_ROWS: usize = 5;
 
 /// Computes some rows of a map.
 ///
@@ -80,253 +57,241 @@ pub(super) unsafe fn run<S: Simd>(
     shortcut: Option<(Rows, usize)>,
     rows: Range<usize>,
 ) {
-    let shape = prepared.step.input_shape;
-    let shared_channels = prepared.step.shortcut.as_ref().map_or(0, |s| s.channels);
-    let row = |y: usize| {
-        let first = usize::from(y == 0);
-        let top = y * stride + first - 1;
-        let count = (3 - first).min(shape.height - top);
-        Row {
-            prepared,
-            input: std::array::from_fn(|k| input.row(top + k.min(count - 1)).cast_const()),
-            first,
-            count,
-            output: output.row(y),
-            shared: match shortcut {
-                Some((other, stride)) => Shared { row: other.row(y), stride, channels: shared_channels },
-                None => Shared { row: std::ptr::null(), stride: 0, channels: 0 },
-            },
-        }
-    };
-    let mut y = rows.start;
-    while y < rows.end {
-        // SAFETY: as the caller vouches.
-        y += unsafe {
-            match (stride, rows.end - y) {
-                _ if shape.channels < S::LANES => row(y).narrow(stride),
-                (1, 2..) => wide::<S, 1, 2, 4>([row(y), row(y + 1)], simd),
-                (1, _) => wide::<S, 1, 1, 8>([row(y)], simd),
-                _ => wide::<S, 2, 1, 4>([row(y)], simd),
-            }
-        };
-    }
-}
-
-/// Rows one below the other, in blocks of `MOST` pixels. Says how many rows.
-#[inline(always)]
-unsafe fn wide<S: Simd, const STRIDE: usize, const ROWS: usize, const MOST: usize>(
-    rows: [Row<'_>; ROWS],
-    simd: S,
-) -> usize {
-    let width = rows[0].prepared.step.output_shape.width;
-    let mut x = 0;
-    while x < width {
-        // SAFETY: the block's pixels are inside the rows.
-        x += unsafe {
-            match width - x {
-                left if left >= MOST => block::<S, STRIDE, ROWS, MOST>(rows, simd, x),
-                4.. => block::<S, STRIDE, ROWS, 4>(rows, simd, x),
-                2.. => block::<S, STRIDE, ROWS, 2>(rows, simd, x),
-                _ => block::<S, STRIDE, ROWS, 1>(rows, simd, x),
-            }
-        };
-    }
-    ROWS
-}
-
-/// `COUNT` pixels of each row from `x` on. Says how many.
-#[inline(always)]
-unsafe fn block<S: Simd, const STRIDE: usize, const ROWS: usize, const COUNT: usize>(
-    rows: [Row<'_>; ROWS],
-    simd: S,
-    x: usize,
-) -> usize {
-    // Whether the last pixel's third column is outside.
-    let last = (x + COUNT - 1) * STRIDE + 2 > rows[0].prepared.step.input_shape.width;
-    // SAFETY: as the caller vouches.
-    unsafe {
-        match (x == 0, last) {
-            (false, false) => pixels::<S, STRIDE, ROWS, COUNT, false, false>(rows, simd, x),
-            (true, false) => pixels::<S, STRIDE, ROWS, COUNT, true, false>(rows, simd, x),
-            (false, true) => pixels::<S, STRIDE, ROWS, COUNT, false, true>(rows, simd, x),
-            (true, true) => pixels::<S, STRIDE, ROWS, COUNT, true, true>(rows, simd, x),
-        }
-    }
-    COUNT
-}
-
-/// `COUNT` pixels of each row from `x` on. The first's first column is outside where `LEFT`, the last's third
-/// where `RIGHT`.
-#[inline(always)]
-unsafe fn pixels<
-    S: Simd,
-    const STRIDE: usize,
-    const ROWS: usize,
-    const COUNT: usize,
-    const LEFT: bool,
-    const RIGHT: bool,
->(
-    rows: [Row<'_>; ROWS],
-    simd: S,
-    x: usize,
-) {
-    let channels = rows[0].prepared.step.output_shape.channels;
-    for at in rows[0].channels::<S>() {
-        // The first column may be outside the row: its address is only counted from.
-        let column = (x * STRIDE * channels + at.first).wrapping_sub(channels);
-        let add = Add::<S, STRIDE, COUNT, LEFT, RIGHT> { simd, channels, weights: at.weights };
-        // SAFETY: there are ten vectors of weights; columns outside the row are left out, and a vector from the
-        // first channel is inside.
-        unsafe {
-            let mut sums = [[simd.load(at.weights.add(9 * S::LANES)); COUNT]; ROWS];
-            // The loops are as long as the rows say and never unrolled, for the compiler would compute one
-            // sum after the other, and each multiply-add would wait for the one before it.
-            if let ([upper, lower], [first, second]) = (rows.as_slice(), sums.as_mut_slice()) {
-                for k in upper.first..1 {
-                    add.row(upper.input[0].wrapping_add(column), [k], [&mut *first]);
-                }
-                for k in 0..lower.count.min(2) {
-                    let row = lower.input[k].wrapping_add(column);
-                    add.row(row, [k + 1, k], [&mut *first, &mut *second]);
-                }
-                for k in 2..lower.count {
-                    add.row(lower.input[k].wrapping_add(column), [k], [&mut *second]);
-                }
-            } else {
-                for k in 0..rows[0].count {
-                    let row = rows[0].input[k].wrapping_add(column);
-                    add.row(row, [rows[0].first + k], [&mut sums[0]]);
+    let step = &prepared.step;
+    let (height, channels) = (step.input_shape.height, step.output_shape.channels);
+    let under = rows.len().min(2).saturating_sub(1) * stride + 3;
+    let most = (GROUP / (under * step.input_shape.width * size_of::<S::Vector>()).max(1)).max(LEAST);
+    for (first, vectors) in even(channels.div_ceil(S::LANES), most) {
+        let mut y = rows.start;
+        while y < rows.end {
+            let count = (rows.end - y).min(2);
+            // The row above the first may be outside, and so may the one below the last.
+            let top = (y * stride).wrapping_sub(1);
+            let bottom = (y + count - 1) * stride + 1;
+            let band = Band {
+                prepared,
+                stride,
+                input: std::array::from_fn(|k| input.row(top.wrapping_add(k).min(height - 1)).cast_const()),
+                above: y > 0,
+                below: bottom < height,
+                output: std::array::from_fn(|n| output.row(y + n.min(count - 1))),
+                shared: std::array::from_fn(|n| match shortcut {
+                    Some((other, _)) => other.row(y + n.min(count - 1)).cast_const(),
+                    None => std::ptr::null(),
+                }),
+                shared_step: shortcut.map_or(0, |(_, step)| step),
+                shared_channels: step.shortcut.as_ref().map_or(0, |s| s.channels),
+            };
+            let vectors = first..first + vectors;
+            // SAFETY: as the caller vouches.
+            unsafe {
+                match (stride, count) {
+                    _ if channels < S::LANES => band.narrow(count),
+                    (1, 2) => band.wide::<S, 1, 2>(simd, vectors),
+                    (1, _) => band.wide::<S, 1, 1>(simd, vectors),
+                    (_, 2) => band.wide::<S, 2, 2>(simd, vectors),
+                    _ => band.wide::<S, 2, 1>(simd, vectors),
                 }
             }
-            for (row, sums) in rows.into_iter().zip(sums) {
-                row.finish::<S, COUNT>(simd, at.first, x, sums);
-            }
+            y += count;
         }
     }
 }
 
-/// Adds an input row to the sums of a block.
-struct Add<S, const STRIDE: usize, const COUNT: usize, const LEFT: bool, const RIGHT: bool> {
-    simd: S,
-    channels: usize,
-    weights: *const f32,
+/// One output row or two.
+#[derive(Clone, Copy)]
+struct Band<'a> {
+    prepared: &'a Prepared,
+    stride: usize,
+    /// The input rows under it.
+    input: [*const f32; MOST_ROWS],
+    /// Whether the first of them is inside the picture.
+    above: bool,
+    /// Whether the last of them is.
+    below: bool,
+    output: [*mut f32; 2],
+    /// The rows of the map whose first channels are added.
+    shared: [*const f32; 2],
+    /// The distance of its pixels.
+    shared_step: usize,
+    /// Channels added.
+    shared_channels: usize,
 }
 
-impl<S: Simd, const STRIDE: usize, const COUNT: usize, const LEFT: bool, const RIGHT: bool>
-    Add<S, STRIDE, COUNT, LEFT, RIGHT>
-{
-    /// `row` is the block's first column; for each output row, which row of its weights it meets.
+impl Band<'_> {
+    /// Some vectors of channels, in blocks of pixels.
     #[inline(always)]
-    unsafe fn row<const N: usize>(
-        &self,
-        row: *const f32,
-        ky: [usize; N],
-        sums: [&mut [S::Vector; COUNT]; N],
-    ) {
-        let simd = self.simd;
-        // SAFETY: as `pixels` vouches.
-        unsafe {
-            let taps: [[S::Vector; 3]; N] =
-                ky.map(|ky| std::array::from_fn(|kx| simd.load(self.weights.add((ky * 3 + kx) * S::LANES))));
-            for j in usize::from(LEFT)..(COUNT - 1) * STRIDE + 3 - usize::from(RIGHT) {
-                let value = simd.load(row.wrapping_add(j * self.channels));
-                for n in 0..N {
-                    for i in 0..COUNT {
-                        if j >= i * STRIDE && j - i * STRIDE < 3 {
-                            sums[n][i] = simd.mul_add(value, taps[n][j - i * STRIDE], sums[n][i]);
-                        }
-                    }
-                }
-            }
+    unsafe fn wide<S: Simd, const STRIDE: usize, const ROWS: usize>(&self, simd: S, vectors: Range<usize>) {
+        let (in_width, width) = (self.prepared.step.input_shape.width, self.prepared.step.output_shape.width);
+        // From here on the third column under a pixel is outside.
+        let inner = in_width.saturating_sub(2) / STRIDE + usize::from(in_width > 1);
+        let mut x = 0;
+        while x < width {
+            let left = width - x;
+            let count = BLOCKS.into_iter().find(|b| *b <= left && b * ROWS <= S::SUMS).unwrap_or(1);
+            let blocks = left / count;
+            let vectors = vectors.clone();
+            Blocks::<STRIDE, ROWS> { band: self, x, blocks, inner, vectors }.dispatch(simd, count);
+            x += blocks * count;
         }
     }
-}
 
-impl Row<'_> {
-    /// The vectors of channels.
-    #[inline(always)]
-    fn channels<S: Simd>(&self) -> impl Iterator<Item = Channels> {
-        let channels = self.prepared.step.input_shape.channels;
-        let weights = self.prepared.weights.as_ptr();
-        (0..channels.div_ceil(S::LANES)).map(move |v| Channels {
-            first: (v * S::LANES).min(channels - S::LANES),
-            // There are ten vectors for each vector of channels.
-            weights: weights.wrapping_add(v * 10 * S::LANES),
-        })
-    }
-
-    /// Clamps the sums, adds the shortcut and stores them as the pixels from `x` on.
-    #[inline(always)]
-    unsafe fn finish<S: Simd, const COUNT: usize>(
-        self,
-        simd: S,
-        first: usize,
-        x: usize,
-        mut sums: [S::Vector; COUNT],
-    ) {
+    /// Adds the shortcut's channels from `first` on to pixels of some rows.
+    // A call, for the compiler would mix the addresses of this rare case into the common one.
+    #[cold]
+    #[inline(never)]
+    unsafe fn add_part(&self, rows: usize, columns: Range<usize>, first: usize) {
         let channels = self.prepared.step.output_shape.channels;
-        let (low, high) = self.prepared.limits;
-        let shared = self.shared;
-        for i in 0..COUNT {
-            sums[i] = simd.clamp(sums[i], simd.splat(low), simd.splat(high));
-        }
-        // SAFETY: the pixels are inside the rows, and so are a vector of their channels and the shortcut's.
-        unsafe {
-            if first + S::LANES <= shared.channels {
-                let from = shared.row.add(x * shared.stride + first);
-                for i in 0..COUNT {
-                    sums[i] = simd.add(sums[i], simd.load(from.add(i * shared.stride)));
-                }
-            }
-            let to = self.output.add(x * channels + first);
-            for i in 0..COUNT {
-                simd.store(to.add(i * channels), sums[i]);
-            }
-            if first < shared.channels && first + S::LANES > shared.channels {
-                for i in 0..COUNT {
-                    self.add_part(x + i, first);
+        for (n, x) in (0..rows).flat_map(|n| columns.clone().map(move |x| (n, x))) {
+            for c in first..self.shared_channels {
+                // SAFETY: the channel is one of both pixels.
+                unsafe {
+                    *self.output[n].add(x * channels + c) += *self.shared[n].add(x * self.shared_step + c);
                 }
             }
         }
     }
 
-    /// Adds the shortcut's channels from `first` on to the pixel at `x`.
-    #[inline(always)]
-    unsafe fn add_part(self, x: usize, first: usize) {
-        let channels = self.prepared.step.output_shape.channels;
-        let shared = self.shared;
-        for c in first..shared.channels {
-            // SAFETY: the channel is one of both pixels.
-            unsafe { *self.output.add(x * channels + c) += *shared.row.add(x * shared.stride + c) };
-        }
-    }
-
-    /// A row of fewer channels than a vector has lanes, channel by channel. Says how many rows.
-    unsafe fn narrow(self, stride: usize) -> usize {
+    /// Fewer channels than a vector has lanes, channel by channel.
+    unsafe fn narrow(&self, rows: usize) {
         let prepared = self.prepared;
-        let (in_width, out_width) = (prepared.step.input_shape.width, prepared.step.output_shape.width);
+        let (in_width, width) = (prepared.step.input_shape.width, prepared.step.output_shape.width);
         let channels = prepared.step.output_shape.channels;
-        for x in 0..out_width {
+        for (n, x) in (0..rows).flat_map(|n| (0..width).map(move |x| (n, x))) {
+            let first = n * self.stride;
+            let inside =
+                |k: usize| (k > 0 || self.above) && (k + 1 < (rows - 1) * self.stride + 3 || self.below);
             for c in 0..channels {
                 let mut sum = prepared.bias[c];
-                for (row, ky) in self.input.iter().take(self.count).zip(self.first..) {
+                for ky in (0..3).filter(|ky| inside(first + ky)) {
                     for kx in 0..3 {
-                        let column = x * stride + kx;
+                        let column = x * self.stride + kx;
                         if column >= 1 && column <= in_width {
                             // SAFETY: the column is inside the row.
-                            let value = unsafe { *row.add((column - 1) * channels + c) };
+                            let value = unsafe { *self.input[first + ky].add((column - 1) * channels + c) };
                             sum += value * prepared.weights[(ky * 3 + kx) * channels + c];
                         }
                     }
                 }
                 // SAFETY: the pixel is inside the row.
                 unsafe {
-                    *self.output.add(x * channels + c) = sum.clamp(prepared.limits.0, prepared.limits.1)
+                    *self.output[n].add(x * channels + c) = sum.clamp(prepared.limits.0, prepared.limits.1);
                 };
             }
-            // SAFETY: the shortcut's channels are among the output's.
-            unsafe { self.add_part(x, 0) };
         }
-        1
+        // SAFETY: the shortcut's channels are among the output's.
+        unsafe { self.add_part(rows, 0..width, 0) };
+    }
+}
+
+/// Pixels of a row in a block: all that there is code for.
+const BLOCKS: [usize; 6] = [10, 8, 5, 4, 2, 1];
+
+/// Blocks of one shape, side by side.
+struct Blocks<'a, const STRIDE: usize, const ROWS: usize> {
+    band: &'a Band<'a>,
+    /// The first's first column.
+    x: usize,
+    blocks: usize,
+    /// The first column under which the third is outside the picture.
+    inner: usize,
+    vectors: Range<usize>,
+}
+
+/// Blocks whose shape is known to the compiler: `COUNT` pixels of each row.
+struct Shaped<'a, const STRIDE: usize, const ROWS: usize, const COUNT: usize>(Blocks<'a, STRIDE, ROWS>);
+
+impl<const STRIDE: usize, const ROWS: usize> Blocks<'_, STRIDE, ROWS> {
+    #[inline(always)]
+    fn dispatch<S: Simd>(self, simd: S, count: usize) {
+        match count {
+            10 => simd.vectorize(Shaped::<STRIDE, ROWS, 10>(self)),
+            8 => simd.vectorize(Shaped::<STRIDE, ROWS, 8>(self)),
+            5 => simd.vectorize(Shaped::<STRIDE, ROWS, 5>(self)),
+            4 => simd.vectorize(Shaped::<STRIDE, ROWS, 4>(self)),
+            2 => simd.vectorize(Shaped::<STRIDE, ROWS, 2>(self)),
+            _ => simd.vectorize(Shaped::<STRIDE, ROWS, 1>(self)),
+        }
+    }
+}
+
+impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Work for Shaped<'_, STRIDE, ROWS, COUNT> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if COUNT * ROWS > S::SUMS {
+            return; // Never asked for; nothing is compiled.
+        }
+        for x in (0..self.0.blocks).map(|block| self.0.x + block * COUNT) {
+            // SAFETY: the block's columns are among those that the caller of `run_part` vouches for.
+            unsafe {
+                match (x == 0, x + COUNT > self.0.inner) {
+                    (false, false) => self.block::<S, false, false>(simd, x),
+                    (true, false) => self.block::<S, true, false>(simd, x),
+                    (false, true) => self.block::<S, false, true>(simd, x),
+                    (true, true) => self.block::<S, true, true>(simd, x),
+                }
+            }
+        }
+    }
+}
+
+impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRIDE, ROWS, COUNT> {
+    /// The block from column `x` on. Its first pixel's first column is outside where `FIRST`, its last one's third
+    /// where `LAST`.
+    #[inline(always)]
+    unsafe fn block<S: Simd, const FIRST: bool, const LAST: bool>(&self, simd: S, x: usize) {
+        let Self(Blocks { band, vectors, .. }) = self;
+        let prepared = band.prepared;
+        let channels = prepared.step.output_shape.channels;
+        let (low, high) = (simd.splat(prepared.limits.0), simd.splat(prepared.limits.1));
+        for vector in vectors.clone() {
+            let first = (vector * S::LANES).min(channels - S::LANES);
+            // SAFETY: there are ten vectors of weights for each of channels; the block's pixels are inside
+            // the rows, and so is a vector of their channels and the shortcut's. Columns and rows outside
+            // the picture are left out: their addresses are only counted from.
+            unsafe {
+                let weights = prepared.weights.as_ptr().add(vector * 10 * S::LANES);
+                let mut sums = [[simd.load(weights.add(9 * S::LANES)); COUNT]; ROWS];
+                let column = (x * STRIDE * channels + first).wrapping_sub(channels);
+                for k in 0..(ROWS - 1) * STRIDE + 3 {
+                    if (k == 0 && !band.above) || (k == (ROWS - 1) * STRIDE + 2 && !band.below) {
+                        continue;
+                    }
+                    let row = band.input[k].wrapping_add(column);
+                    // Loops over short constants, or the compiler would not unroll them; it loads once what
+                    // neighbours share.
+                    for i in 0..COUNT {
+                        for kx in 0..3 {
+                            if (FIRST && i == 0 && kx == 0) || (LAST && i + 1 == COUNT && kx == 2) {
+                                continue;
+                            }
+                            let value = simd.load(row.wrapping_add((i * STRIDE + kx) * channels));
+                            for n in 0..ROWS {
+                                let ky = k.wrapping_sub(n * STRIDE);
+                                if ky < 3 {
+                                    let weight = simd.load(weights.add((ky * 3 + kx) * S::LANES));
+                                    sums[n][i] = simd.mul_add(value, weight, sums[n][i]);
+                                }
+                            }
+                        }
+                    }
+                }
+                let whole = first + S::LANES <= band.shared_channels;
+                for n in 0..ROWS {
+                    let shared = band.shared[n].wrapping_add(x * band.shared_step + first);
+                    let output = band.output[n].add(x * channels + first);
+                    for i in 0..COUNT {
+                        let mut sum = simd.clamp(sums[n][i], low, high);
+                        if whole {
+                            sum = simd.add(sum, simd.load(shared.wrapping_add(i * band.shared_step)));
+                        }
+                        simd.store(output.add(i * channels), sum);
+                    }
+                }
+                if first < band.shared_channels && !whole {
+                    band.add_part(ROWS, x..x + COUNT, first);
+                }
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::network::Shape;
 use crate::plan::Plan;
 
+mod cache;
 mod chains;
 mod depthwise;
 mod float;
@@ -72,9 +73,11 @@ enum Weights {
 impl Weights {
     /// What maps consist of.
     fn values(&self, input: Shape) -> Values {
+        // Half of L2: the weights have to be there, too.
+        let windows = cache::l2() / 2;
         match self {
-            Self::Floats(_) => Values { bytes: size_of::<f32>(), own: stem::window_len(input) },
-            Self::Integers(_) => Values { bytes: 1, own: 0 },
+            Self::Floats(_) => Values { bytes: size_of::<f32>(), own: stem::window_len(input), windows },
+            Self::Integers(_) => Values { bytes: 1, own: 0, windows },
         }
     }
 }

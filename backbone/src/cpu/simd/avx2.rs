@@ -15,6 +15,7 @@ impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
     const TILE_ROWS: [usize; 3] = [10, 6, 0];
+    const SUMS: usize = 8;
 
     fn detect() -> Option<Self> {
         (std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"))

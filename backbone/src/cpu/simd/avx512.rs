@@ -15,6 +15,7 @@ impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
     const TILE_ROWS: [usize; 3] = [14, 14, 9];
+    const SUMS: usize = 10;
 
     fn detect() -> Option<Self> {
         (std::arch::is_x86_feature_detected!("avx512f")).then_some(Self(()))

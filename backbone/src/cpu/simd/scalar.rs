@@ -16,6 +16,7 @@ impl<const FUSED: bool> Simd for Plain<FUSED> {
     type Vector = [f32; 4];
     const LANES: usize = 4;
     const TILE_ROWS: [usize; 3] = [8, 4, 0];
+    const SUMS: usize = 2;
 
     fn detect() -> Option<Self> {
         Some(Self)
