@@ -43,7 +43,7 @@ fn main() {
         for (kind, shape, channels) in KERNELS {
             let plan = plan(kind, shape, channels);
             let input = vec![0.5; plan.input().len()];
-            let options = CpuOptions { threads: 1, instructions, streamed: false };
+            let options = CpuOptions { threads: 1, instructions, streamed: false, ..CpuOptions::default() };
             let mut engine = CpuEngine::with_options(plan, options).unwrap();
             let (mut times, mut peaks) = (Vec::new(), Vec::new());
             let mut multiply_adds = 0;

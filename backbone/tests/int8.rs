@@ -22,7 +22,7 @@ fn check(made: Made) {
     let expected = made_int8::last(&plan, &input);
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
         for (streamed, threads) in [(false, 1), (true, 1), (true, 3)] {
-            let options = CpuOptions { threads, instructions, streamed };
+            let options = CpuOptions { threads, instructions, streamed, ..CpuOptions::default() };
             let mut engine = CpuEngine::with_options(plan.clone(), options).unwrap();
             // Twice: the second run meets used buffers.
             engine.run(&vec![9.0; input.len()]).unwrap();
@@ -119,7 +119,7 @@ fn nothing_saturates() {
     let input = vec![1e6; plan.input().len()];
     let expected = made_int8::last(&plan, &input);
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
-        let options = CpuOptions { threads: 1, instructions, streamed: true };
+        let options = CpuOptions { threads: 1, instructions, ..CpuOptions::default() };
         let mut engine = CpuEngine::with_options(plan.clone(), options).unwrap();
         engine.run(&input).unwrap();
         assert_eq!(engine.output(0), expected, "{}", engine.describe());

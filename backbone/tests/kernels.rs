@@ -18,8 +18,11 @@ fn check(mut made: Made, both: bool) {
     let input = made.noise.values(made.plan.input().len());
     let expected = plain(&made.plan, &input);
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
-        for (streamed, threads) in [(false, 1), (true, 1), (true, 3)] {
-            let options = CpuOptions { threads, instructions, streamed };
+        // With little L2 strips are low and chains short; with much of it they are long.
+        for (streamed, threads, l2) in
+            [(false, 1, 0), (true, 1, 0), (true, 1, 24 << 10), (true, 3, 96 << 10), (true, 3, 2 << 20)]
+        {
+            let options = CpuOptions { threads, instructions, l2, streamed };
             let mut engine = CpuEngine::with_options(made.plan.clone(), options).unwrap();
             // Twice: the second run meets used buffers.
             engine.run(&vec![9.0; input.len()]).unwrap();

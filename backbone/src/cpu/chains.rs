@@ -17,7 +17,8 @@
 //!
 //! Threads share a chain by cutting the last step's rows into pieces; each thread has windows of its own, and
 //! the rows around a cut are computed twice. Where a run of steps is cut into chains is a matter of cost: what a
-//! chain leaves in memory against what its threads compute twice, within what L2 holds.
+//! chain leaves in memory against what its threads compute twice and how often they have to meet, within what L2
+//! holds.
 
 use std::ops::Range;
 
@@ -32,6 +33,8 @@ const STRIP: usize = 40;
 const PAIR: usize = 2;
 /// Multiply-adds below which a chain is not shared among threads: handing over would take longer.
 const WORTH_SHARING: usize = 200_000;
+/// Multiply-adds that are done in the time that threads take to meet between two chains.
+const MEETING: usize = 100_000;
 /// Rows of the last step in a piece, at least.
 const PIECE_ROWS: usize = 4;
 
@@ -163,8 +166,8 @@ fn cheapest(steps: &[Step], values: Values, threads: usize) -> Vec<Range<usize>>
 fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
     let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
     let cuts = pieces(steps, threads) - 1;
-    let handing_over = if threads > 1 { WORTH_SHARING / 2 } else { 0 };
-    2 * left + cuts * twice(steps) + handing_over
+    let meeting = if threads > 1 { MEETING } else { 0 };
+    2 * left + cuts * twice(steps) + meeting
 }
 
 /// Multiply-adds that are computed by both threads at a cut.
@@ -185,7 +188,8 @@ fn fits(steps: &[Step], values: Values) -> bool {
     deep <= MOST_DEEP && windows_len(steps, strip(steps, values)) * values.bytes <= values.windows
 }
 
-/// Rows of the last step computed in one go: as many as make full tiles, unless less make its windows fit.
+/// Rows of the last step computed in one go: as many as make full tiles, unless less make its windows fit. A longer
+/// chain with lower strips is better than a shorter one, which writes to memory.
 fn strip(steps: &[Step], values: Values) -> usize {
     let Some(shape) = steps.last().map(|s| s.output_shape) else { return 1 };
     let mut rows = STRIP.div_ceil(shape.width.max(1)).next_multiple_of(PAIR).min(shape.height.max(1));
@@ -388,6 +392,8 @@ mod tests {
             let end = chosen.iter().fold(0, |end, chain| {
                 assert_eq!(chain.steps.start, end);
                 let steps = &plan.steps[chain.steps.clone()];
+                let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
+                assert!(deep <= MOST_DEEP && steps.len() <= MOST_STEPS);
                 let len: usize = chain.windows.iter().zip(steps).map(|(w, step)| w.1 * row(step)).sum();
                 assert!(len * values.bytes <= windows);
                 chain.steps.end

@@ -2,7 +2,7 @@
 //! `out[y][x][c] = clamp(Σ_ky,kx in[y·s + ky − 1][x·s + kx − 1][c] × weight[ky][kx][c] + bias[c]) + shortcut[c]`.
 //!
 //! ```text
-//! for each group of vectors of channels                         with all its rows it fits into L1
+//! for each group of vectors of channels                         as many as with all their rows fit into L1, or a few
 //!   for each pair of output rows
 //!     for each block of pixels: as many as there are registers for their sums
 //!       for each vector of the group
@@ -37,9 +37,9 @@ use super::simd::{Simd, Work};
 /// Bytes of input that a group of channels should have under a pair of rows: half of the smallest L1 in use
 /// (32 KiB), for what is written has to be there, too.
 const GROUP: usize = 16 * 1024;
-/// Vectors in a group, at least: lines that lie together are fetched together.
+/// Vectors in a group where not even so many fit: lines that lie together are fetched together.
 const LEAST: usize = 3;
-/// Rows under a block, at most: of a pair.
+/// Rows under a block, at most: of a pair at stride 2.
 const MOST_ROWS: usize = 5;
 
 /// Computes some rows of a map.
@@ -80,7 +80,7 @@ pub(super) unsafe fn run<S: Simd>(
                     None => std::ptr::null(),
                 }),
                 shared_step: shortcut.map_or(0, |(_, step)| step),
-                shared_channels: step.shortcut.as_ref().map_or(0, |s| s.channels),
+                shared_channels: shortcut.and(step.shortcut.as_ref()).map_or(0, |s| s.channels),
             };
             let vectors = first..first + vectors;
             // SAFETY: as the caller vouches.
@@ -218,11 +218,12 @@ impl<const STRIDE: usize, const ROWS: usize> Blocks<'_, STRIDE, ROWS> {
 impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Work for Shaped<'_, STRIDE, ROWS, COUNT> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        const { assert!(S::SUMS >= 2, "a pixel of two rows has to fit") };
         if COUNT * ROWS > S::SUMS {
             return; // Never asked for; nothing is compiled.
         }
         for x in (0..self.0.blocks).map(|block| self.0.x + block * COUNT) {
-            // SAFETY: the block's columns are among those that the caller of `run_part` vouches for.
+            // SAFETY: the block's columns are among those that the caller of `run` vouches for.
             unsafe {
                 match (x == 0, x + COUNT > self.0.inner) {
                     (false, false) => self.block::<S, false, false>(simd, x),

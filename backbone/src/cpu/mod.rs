@@ -42,13 +42,24 @@ pub struct CpuOptions {
     pub threads: usize,
     /// The instruction set; one that this processor lacks is replaced by the scalar code.
     pub instructions: InstructionSet,
+    /// Bytes of L2 cache that each thread can count on; 0 for what this processor has. Results do not depend on it.
+    pub l2: usize,
     /// Whether blocks are streamed. Without it every step is run by itself: slower, and the oracle of tests.
     pub streamed: bool,
 }
 
 impl Default for CpuOptions {
     fn default() -> Self {
-        Self { threads: 0, instructions: InstructionSet::best(), streamed: true }
+        Self { threads: 0, instructions: InstructionSet::best(), l2: 0, streamed: true }
+    }
+}
+
+impl CpuOptions {
+    fn l2(self, threads: usize) -> usize {
+        match self.l2 {
+            0 => cache::l2(threads),
+            bytes => bytes,
+        }
     }
 }
 
@@ -72,9 +83,9 @@ enum Weights {
 
 impl Weights {
     /// What maps consist of.
-    fn values(&self, input: Shape) -> Values {
-        // Half of L2: the weights have to be there, too.
-        let windows = cache::l2() / 2;
+    fn values(&self, input: Shape, l2: usize) -> Values {
+        // The weights have to be there, too.
+        let windows = l2 / 2;
         match self {
             Self::Floats(_) => Values { bytes: size_of::<f32>(), own: stem::window_len(input), windows },
             Self::Integers(_) => Values { bytes: 1, own: 0, windows },
@@ -119,7 +130,8 @@ pub struct Footprint {
     pub weights: usize,
     /// Maps, and the windows of each thread.
     pub maps: usize,
-    /// What a run reads from whole maps and writes to them: what streaming leaves of `traffic_by_layer`.
+    /// What a run reads from whole maps and writes to them: what streaming leaves of `traffic_by_layer`. Less where
+    /// L2 is larger, more where threads share the work.
     pub traffic: usize,
     /// The same if each layer ran by itself.
     pub traffic_by_layer: usize,
@@ -162,7 +174,7 @@ impl CpuEngine {
 
     fn assemble(plan: Arc<Plan>, weights: Weights, options: CpuOptions) -> Result<Self, Error> {
         let pool = Pool::new(options.threads).map_err(Error::Thread)?;
-        let values = weights.values(plan.input());
+        let values = weights.values(plan.input(), options.l2(pool.threads()));
         let chains = chains::chains(&plan, values, pool.threads(), options.streamed);
         let layout: Layout = chains::layout(&plan, &chains, values);
         let kernels: Box<dyn Kernels> = match &weights {
@@ -196,7 +208,7 @@ impl CpuEngine {
             Weights::Floats(steps) => steps.iter().map(packing::Prepared::bytes).sum(),
             Weights::Integers(steps) => steps.bytes(),
         };
-        let values = self.weights.values(self.plan.input());
+        let values = self.weights.values(self.plan.input(), self.options.l2(self.threads()));
         let one_by_one = chains::chains(&self.plan, values, self.threads(), false);
         Footprint {
             weights,

@@ -158,7 +158,12 @@ pub(crate) fn plan(data: &[u8]) {
     engine.run_pixels(&picture()).expect("a picture of the right size");
     assert_eq!(engine.output(0).len(), info.classes.len());
     if plan.quantisation.is_some() {
-        let scalar = CpuOptions { threads: 1, instructions: InstructionSet::Scalar, streamed: false };
+        let scalar = CpuOptions {
+            threads: 1,
+            instructions: InstructionSet::Scalar,
+            streamed: false,
+            ..CpuOptions::default()
+        };
         let mut other = CpuEngine::with_options(plan, scalar).expect("a plan that was run before");
         other.run_pixels(&picture()).expect("a picture of the right size");
         let bits = |engine: &CpuEngine| engine.output(0).iter().map(|v| v.to_bits()).collect::<Vec<_>>();

@@ -24,7 +24,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// Rows of a pointwise tile of one, two and three vectors: as many as the registers hold. None where tiles
     /// of so many vectors are not used.
     const TILE_ROWS: [usize; 3];
-    /// Sums of a depthwise block: as many as the registers hold beside the weights of two rows.
+    /// Sums of a depthwise block: enough to keep the multiply-add units busy, and no more than the registers hold
+    /// beside the weights of two rows. Two at least.
     const SUMS: usize;
 
     /// Vectors in the widest tile.
