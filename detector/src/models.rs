@@ -49,6 +49,8 @@ struct Embedded {
     /// 11-point mAP on VOC2007 test, 0 to 1, as `sandglass-eval --voc VOC2007 --split test` printed it; see
     /// assets/MODELS.md.
     map: f64,
+    /// Whether their training ended long before they were as good as the network can be.
+    preliminary: bool,
 }
 
 #[cfg(feature = "embedded-weights")]
@@ -57,11 +59,25 @@ const EMBEDDED: &[Embedded] = &[
         backbone: DEFAULT,
         bytes: include_bytes!("../../assets/weights/ssdlite-mobilenet-v2-1.0.safetensors"),
         map: 0.6173,
+        preliminary: false,
     },
     Embedded {
         backbone: "mobilenet-v2-1.0-int8",
         bytes: include_bytes!("../../assets/weights/ssdlite-mobilenet-v2-1.0-int8.safetensors"),
         map: 0.6104,
+        preliminary: false,
+    },
+    Embedded {
+        backbone: "mobilenext-1.0",
+        bytes: include_bytes!("../../assets/weights/ssdlite-mobilenext-1.0.safetensors"),
+        map: 0.4290,
+        preliminary: true,
+    },
+    Embedded {
+        backbone: "mobilenext-1.0-int8",
+        bytes: include_bytes!("../../assets/weights/ssdlite-mobilenext-1.0-int8.safetensors"),
+        map: 0.4270,
+        preliminary: true,
     },
 ];
 #[cfg(not(feature = "embedded-weights"))]
@@ -80,6 +96,8 @@ pub struct Model {
     pub multiply_adds: usize,
     /// Whether trained weights come with the program.
     pub trained: bool,
+    /// Whether those weights are preliminary: their training was short, and another network detects better.
+    pub preliminary: bool,
     /// 11-point mAP on VOC2007 test, 0 to 1, where it was measured.
     pub map: Option<f64>,
     /// What the backbone's authors published of it, in floating point.
@@ -113,6 +131,7 @@ pub fn model(backbone: &Backbone) -> Model {
         parameters: network.parameter_count(),
         multiply_adds: network.multiply_adds(INPUT_SIZE, INPUT_SIZE).unwrap_or(0),
         trained: embedded.is_some(),
+        preliminary: embedded.is_some_and(|e| e.preliminary),
         map: embedded.map(|e| e.map),
         published: backbone.published().filter(|_| !backbone.is_int8()),
         name,

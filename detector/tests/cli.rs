@@ -106,8 +106,23 @@ fn untrained_backbones_say_so() {
     assert!(text(&output.stderr).contains("untrained"));
     let models = text(&run(&["models"]).stdout);
     let row = |name: &str| models.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
-    assert!(row("mobilenext-1.0 ").contains("untrained") && row("mobilenext-1.0 ").contains("3.48 M"));
+    assert!(row("mobilenext-0.35 ").contains("untrained") && row("mobilenext-0.35 ").contains("1.79 M"));
     assert!(row("mobilenet-v2-1.0 ").contains(" trained"));
+}
+
+#[test]
+fn preliminary_weights_say_so() {
+    let cat = demo("chelsea.jpg");
+    let output = run(&[path(&cat), "--backbone", "mobilenext-1.0"]);
+    assert!(output.status.success() && text(&output.stdout).contains("cat"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("preliminary"), "{}", text(&output.stderr));
+    let models = text(&run(&["models"]).stdout);
+    assert!(models.lines().any(|line| line.starts_with("mobilenext-1.0 ") && line.contains("preliminary")));
+    // One's own weights are not judged.
+    let weights =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/weights/ssdlite-mobilenext-1.0.safetensors");
+    let output = run(&[path(&cat), "--weights", weights]);
+    assert!(output.status.success() && !text(&output.stderr).contains("preliminary"));
 }
 
 #[test]

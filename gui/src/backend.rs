@@ -26,6 +26,7 @@ impl Backend for DetectorBackend {
             parameters: model.parameters,
             multiply_adds: model.multiply_adds,
             trained: model.trained,
+            preliminary: model.preliminary,
             family: model.family,
             top1: model.published.map(|published| published.top1),
             map: model.map.filter(|map| *map > 0.0),

@@ -37,6 +37,8 @@ pub struct ModelInfo {
     pub multiply_adds: usize,
     /// Whether trained weights come with the program.
     pub trained: bool,
+    /// Whether those are preliminary: trained for a short time.
+    pub preliminary: bool,
     /// Mean average precision of those weights, 0 to 1, where it was measured.
     pub map: Option<f64>,
     /// Top-1 accuracy of the classifier on ImageNet, in percent, where the authors published it.

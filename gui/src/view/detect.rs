@@ -50,9 +50,10 @@ pub(super) fn backbones(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 
 /// A line of a backbone menu: name, quality and speed; says whether it was clicked.
 fn entry(ui: &mut Ui, state: &State, model: &ModelInfo, chosen: bool) -> bool {
-    let name = match model.trained {
-        true => model.name.clone(),
-        false => format!("{}  (untrained)", model.name),
+    let name = match (model.trained, model.preliminary) {
+        (true, false) => model.name.clone(),
+        (true, true) => format!("{}  (preliminary)", model.name),
+        (false, _) => format!("{}  (untrained)", model.name),
     };
     let quality = model.map.map(|map| format!("mAP {:.1} %", map * 100.0));
     let speed = state.settings.millis(&model.name).map(millis);
@@ -69,7 +70,10 @@ pub(super) fn facts(state: &State, model: &ModelInfo) -> String {
         model.parameters as f64 / 1e6,
         model.multiply_adds as f64 / 1e9
     );
-    let map = model.map.map(|map| format!(", mAP {:.1} %", map * 100.0)).unwrap_or_default();
+    let mut map = model.map.map(|map| format!(", mAP {:.1} %", map * 100.0)).unwrap_or_default();
+    if model.preliminary {
+        map += ", trained for a short time";
+    }
     match state.settings.millis(&model.name) {
         Some(time) => format!("{size}{map}, {} here", millis(time)),
         None => format!("{size}{map}"),

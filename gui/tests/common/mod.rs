@@ -24,6 +24,7 @@ pub(crate) fn models() -> Vec<ModelInfo> {
         parameters: 3_400_000,
         multiply_adds: 700_000_000,
         trained,
+        preliminary: false,
         map: trained.then_some(0.681),
         family: "Letters",
         top1: Some(72.0),

@@ -66,7 +66,7 @@ impl DetectArgs {
         let builder = builder.score_threshold(self.score_threshold).iou_threshold(self.iou_threshold);
         let classes = crate::class_filter(&self.classes)?;
         let detector = builder.max_detections(self.max_detections).classes(classes).build()?;
-        crate::warn(&detector);
+        crate::warn(&detector, self.network.weights.is_none());
         Ok(detector)
     }
 }

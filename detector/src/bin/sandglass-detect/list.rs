@@ -25,6 +25,7 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode> {
                 "parameters": model.parameters,
                 "multiply_adds": model.multiply_adds,
                 "trained": model.trained,
+                "preliminary": model.preliminary,
                 "map_11_point": model.map,
             });
             writeln!(out, "{line}")?;
@@ -34,20 +35,25 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode> {
     writeln!(out, "SSDLite at 320×320, 21 classes (Pascal VOC); mAP: 11-point on VOC2007 test\n")?;
     writeln!(
         out,
-        "{:22}{:>12}{:>16}  {:10}{:>6}",
+        "{:22}{:>12}{:>16}  {:12}{:>6}",
         "backbone", "parameters", "multiply-adds", "weights", "mAP"
     )?;
     for model in &all {
         let parameters = format!("{:.2} M", model.parameters as f64 / 1e6);
         let multiply_adds = format!("{:.0} M", model.multiply_adds as f64 / 1e6);
-        let weights = if model.trained { "trained" } else { "untrained" };
+        let weights = match (model.trained, model.preliminary) {
+            (true, false) => "trained",
+            (true, true) => "preliminary",
+            (false, _) => "untrained",
+        };
         let map = model.map.map_or("–".into(), |map| format!("{:.1}", map * 100.0));
         let default = if model.name == models::DEFAULT { "  (default)" } else { "" };
-        writeln!(out, "{:22}{parameters:>12}{multiply_adds:>16}  {weights:10}{map:>6}{default}", model.name)?;
+        writeln!(out, "{:22}{parameters:>12}{multiply_adds:>16}  {weights:12}{map:>6}{default}", model.name)?;
     }
     writeln!(
         out,
-        "\nUntrained backbones run, for timing and for weights of your own; what they find means nothing."
+        "\nPreliminary weights find objects, but their training was short: they could be better.\n\
+         Untrained backbones run, for timing and for weights of your own; what they find means nothing."
     )?;
     Ok(ExitCode::SUCCESS)
 }

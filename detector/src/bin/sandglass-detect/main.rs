@@ -128,10 +128,19 @@ impl NetworkArgs {
     }
 }
 
-/// Says it where a detector is not what one may think: on the CPU for lack of a GPU, or never trained.
-fn warn(detector: &Detector) {
+/// Says it where a detector is not what one may think: on the CPU for lack of a GPU, never trained, or for a short
+/// time. `own_weights`: not the user's, those that come with the program.
+fn warn(detector: &Detector, own_weights: bool) {
     if let Some(reason) = detector.fallback() {
         note(format_args!("note: running on the {}: {reason}", detector.engine()));
+    }
+    let model = models::model(detector.backbone());
+    if own_weights && model.preliminary {
+        note(format_args!(
+            "note: the weights of {} are preliminary, their training was short; {} detects better",
+            model.name,
+            models::DEFAULT
+        ));
     }
     if !detector.is_trained() {
         complain!(
