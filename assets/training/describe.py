@@ -1,9 +1,9 @@
 """Copies a weights file and adds to its metadata what became known of it, its tensors unchanged:
 
     python describe.py run/mobilenext-1.0/detector.safetensors ../weights/ssdlite-mobilenext-1.0.safetensors \
-        map_11_point=0.4512 map_all_point=0.4403 map_measured_by="sandglass-eval --voc VOC2007 --split test"
+        map_11_point=0.4290 map_all_point=0.4190 map_measured_by="sandglass-eval --voc VOC2007 --split test"
 
-Without KEY=VALUE it prints what the file says of itself. An empty value removes the key.
+Without the second file it prints what the first says of itself. An empty value removes the key.
 """
 import argparse
 import json
@@ -23,6 +23,8 @@ def main():
     a.add_argument("out", type=Path, nargs="?")
     a.add_argument("facts", nargs="*", metavar="KEY=VALUE")
     args = a.parse_args()
+    if args.out is not None and "=" in args.out.name:
+        a.error(f"{args.out}: where to write is needed before KEY=VALUE")
     header, tensors = split(args.weights.read_bytes())
     facts = header.get("__metadata__", {})
     if args.out is None:

@@ -219,6 +219,10 @@ def run(args):
     print(f"step {step}, {trained / 60:.1f} of {args.total_minutes} min, epoch {step * args.batch / len(pictures.epoch):.1f}", flush=True)
 
 
+# Counts the changes of this recipe that make other weights of the same data.
+RECIPE = "1"
+
+
 def facts(args, step):
     """What stands in the file beside the weights."""
     family, width, identity = re.fullmatch(r"(.+?)-([\d.]+)(?:-id(\d))?", args.backbone).groups()
@@ -226,6 +230,7 @@ def facts(args, step):
         "architecture": family, "width": width, "identity_multiplier": identity or "1",
         "mean": ",".join(f"{v:g}" for v in MEAN.tolist()), "std": ",".join(f"{v:g}" for v in DEVIATION.tolist()),
         "classes": ",".join(reference.VOC), "anchors": "voc320", "input_size": str(reference.SIZE),
+        "recipe": RECIPE,
         "training": f"{' '.join(Path(d).name for d in args.data)}; {step} steps of {args.batch}, seed {args.seed}"
                     + (f", taught by {args.teacher_backbone}" if args.teacher else ""),
     }

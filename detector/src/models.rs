@@ -224,6 +224,8 @@ mod tests {
             assert_eq!(info.classes, VOC_CLASSES);
             assert_eq!((info.input_size, info.anchors.as_str()), (INPUT_SIZE, ANCHORS));
             weights.check(&ssdlite(&backbone, info.classes.len())).unwrap();
+            assert_eq!(weights.metadata()["map_11_point"], format!("{:.4}", model.map.unwrap()));
+            assert_eq!(weights.metadata()["training"].contains("preliminary"), model.preliminary);
         }
     }
 }

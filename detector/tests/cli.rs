@@ -118,7 +118,7 @@ fn preliminary_weights_say_so() {
     assert!(text(&output.stderr).contains("preliminary"), "{}", text(&output.stderr));
     let models = text(&run(&["models"]).stdout);
     assert!(models.lines().any(|line| line.starts_with("mobilenext-1.0 ") && line.contains("preliminary")));
-    // One's own weights are not judged.
+    // The user's weights are not judged.
     let weights =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/weights/ssdlite-mobilenext-1.0.safetensors");
     let output = run(&[path(&cat), "--weights", weights]);
@@ -171,7 +171,7 @@ fn compare_writes_tables_and_a_plot() {
 
     for (arguments, reason) in [
         (vec!["--backbones", "mobilenext-7.0"], "mobilenext-7.0"),
-        (vec!["--backbones", "mobilenext-1.0-int8"], "quantize"),
+        (vec!["--backbones", "mobilenext-0.35-int8"], "quantize"),
         (vec!["--backbones", "classic-0.35", "--rounds", "1", "--svg", "-"], "nothing to draw"),
         (vec!["--markdown", "-", "--csv", "-"], "standard output"),
         (vec!["--rounds", "0"], "--rounds"),

@@ -61,6 +61,9 @@ pub(crate) fn detect_all(arguments: &Run, truth: &Dataset, skipped: &mut Skipped
     if !first.is_trained() {
         complain!("warning: these weights were never trained: the score means nothing");
     }
+    if arguments.weights.is_none() && sandglass_detector::models::model(first.backbone()).preliminary {
+        note("note: these weights are preliminary, their training was short");
+    }
     let mut found = Detections::default();
     for label in first.classes().iter().skip(1) {
         found.add_class(label);

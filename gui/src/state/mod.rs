@@ -241,6 +241,14 @@ pub struct State {
     weights: Option<(PathBuf, Option<String>)>,
 }
 
+impl State {
+    /// Whether a backbone runs with a weights file of the command line, of which the menus know nothing.
+    #[must_use]
+    pub fn has_file_for(&self, backbone: &str) -> bool {
+        self.weights.as_ref().is_some_and(|(_, of)| of.as_deref() == Some(backbone))
+    }
+}
+
 /// Who asked for the first camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {

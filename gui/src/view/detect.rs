@@ -50,12 +50,14 @@ pub(super) fn backbones(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 
 /// A line of a backbone menu: name, quality and speed; says whether it was clicked.
 fn entry(ui: &mut Ui, state: &State, model: &ModelInfo, chosen: bool) -> bool {
+    let from_file = state.has_file_for(&model.name);
     let name = match (model.trained, model.preliminary) {
+        _ if from_file => format!("{}  (from a file)", model.name),
         (true, false) => model.name.clone(),
         (true, true) => format!("{}  (preliminary)", model.name),
         (false, _) => format!("{}  (untrained)", model.name),
     };
-    let quality = model.map.map(|map| format!("mAP {:.1} %", map * 100.0));
+    let quality = model.map.filter(|_| !from_file).map(|map| format!("mAP {:.1} %", map * 100.0));
     let speed = state.settings.millis(&model.name).map(millis);
     let right: Vec<String> = quality.into_iter().chain(speed).collect();
     let line = egui::Button::selectable(chosen, name).right_text(RichText::new(right.join("   ")).weak());
@@ -70,8 +72,10 @@ pub(super) fn facts(state: &State, model: &ModelInfo) -> String {
         model.parameters as f64 / 1e6,
         model.multiply_adds as f64 / 1e9
     );
-    let mut map = model.map.map(|map| format!(", mAP {:.1} %", map * 100.0)).unwrap_or_default();
-    if model.preliminary {
+    let from_file = state.has_file_for(&model.name);
+    let known = model.map.filter(|_| !from_file);
+    let mut map = known.map(|map| format!(", mAP {:.1} %", map * 100.0)).unwrap_or_default();
+    if model.preliminary && !from_file {
         map += ", trained for a short time";
     }
     match state.settings.millis(&model.name) {

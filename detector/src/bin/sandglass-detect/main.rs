@@ -129,13 +129,13 @@ impl NetworkArgs {
 }
 
 /// Says it where a detector is not what one may think: on the CPU for lack of a GPU, never trained, or for a short
-/// time. `own_weights`: not the user's, those that come with the program.
-fn warn(detector: &Detector, own_weights: bool) {
+/// time. `shipped`: whether its weights are not the user's but came with the program.
+fn warn(detector: &Detector, shipped: bool) {
     if let Some(reason) = detector.fallback() {
         note(format_args!("note: running on the {}: {reason}", detector.engine()));
     }
     let model = models::model(detector.backbone());
-    if own_weights && model.preliminary {
+    if shipped && model.preliminary {
         note(format_args!(
             "note: the weights of {} are preliminary, their training was short; {} detects better",
             model.name,

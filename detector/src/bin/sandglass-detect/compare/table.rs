@@ -19,7 +19,10 @@ const COLUMNS: [Column; 8] = [
     }),
     ("memory", |e| megabytes(e.footprint.weights + e.footprint.maps)),
     ("median", |e| format!("{:.2} ms", milliseconds(e.median()))),
-    ("mAP", |e| e.model.map.map_or_else(none, |map| format!("{:.1}", map * 100.0))),
+    ("mAP", |e| {
+        let star = if e.model.preliminary { "*" } else { "" };
+        e.model.map.map_or_else(none, |map| format!("{:.1}{star}", map * 100.0))
+    }),
     ("top-1", |e| e.model.published.map_or_else(none, |p| format!("{:.1}", p.top1))),
 ];
 
@@ -74,6 +77,9 @@ fn tables(comparison: &Comparison, rounds: usize, form: impl Fn(&[Vec<String>]) 
     let mut rows = vec![COLUMNS.map(|(heading, _)| heading.to_owned()).to_vec()];
     rows.extend(comparison.entries().iter().map(|entry| COLUMNS.map(|(_, show)| show(entry)).to_vec()));
     text.push_str(&form(&rows));
+    if comparison.entries().iter().any(|entry| entry.model.preliminary) {
+        text.push_str("\n* preliminary weights: their training was short\n");
+    }
     let identity = identity(comparison.entries());
     if identity.len() > 1 {
         text.push_str(
