@@ -78,8 +78,7 @@ elif [ "$status" -ne 0 ]; then
     exit "$status"
 fi
 # On the disk before it has its name, so that a machine that loses power leaves no empty part.
-sync -- "$temporary"
-# Another machine that finished the same part first has tidied up here: its part is as good.
-mv -f -- "$temporary" "$part" || [ -s "$part" ]
+# Another machine that finished the same part first may have tidied up here, at any moment: its part is as good.
+{ sync -- "$temporary" && mv -f -- "$temporary" "$part"; } || [ -s "$part" ]
 tidy
 say "$part is ready"
