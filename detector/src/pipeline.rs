@@ -381,7 +381,7 @@ fn allowed(filter: &ClassFilter, labels: &[Arc<str>]) -> Result<Vec<bool>, Error
 mod tests {
     use super::*;
 
-    fn noise(width: u32, height: u32) -> Frame {
+    pub(super) fn noise(width: u32, height: u32) -> Frame {
         let pixels = (0..width * height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         Frame::rgb8(width, height, pixels).unwrap()
     }

@@ -152,12 +152,8 @@ fn in_lanes<'a, S: Send, T: Sync, R: Send>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::noise;
     use super::*;
-
-    fn noise(width: u32, height: u32) -> Frame {
-        let pixels = (0..width * height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        Frame::rgb8(width, height, pixels).unwrap()
-    }
 
     #[test]
     fn a_batch_is_frame_after_frame() {

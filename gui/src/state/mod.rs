@@ -241,14 +241,6 @@ pub struct State {
     weights: Option<(PathBuf, Option<String>)>,
 }
 
-impl State {
-    /// Whether a backbone runs with a weights file of the command line, of which the menus know nothing.
-    #[must_use]
-    pub fn has_file_for(&self, backbone: &str) -> bool {
-        self.weights.as_ref().is_some_and(|(_, of)| of.as_deref() == Some(backbone))
-    }
-}
-
 /// Who asked for the first camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
@@ -302,6 +294,12 @@ impl State {
             wants_camera: None,
             weights: None,
         }
+    }
+
+    /// Whether a backbone runs with a weights file of the command line, of which the menus know nothing.
+    #[must_use]
+    pub fn has_file_for(&self, backbone: &str) -> bool {
+        self.weights.as_ref().is_some_and(|(_, of)| of.as_deref() == Some(backbone))
     }
 
     /// The first orders: what the command line asks for, else what is remembered. Without a source it is

@@ -134,11 +134,10 @@ fn warn(detector: &Detector, shipped: bool) {
     if let Some(reason) = detector.fallback() {
         note(format_args!("note: running on the {}: {reason}", detector.engine()));
     }
-    let model = models::model(detector.backbone());
-    if shipped && model.preliminary {
+    if shipped && models::model(detector.backbone()).preliminary {
         note(format_args!(
             "note: the weights of {} are preliminary, their training was short; {} detects better",
-            model.name,
+            detector.backbone(),
             models::DEFAULT
         ));
     }
