@@ -92,12 +92,13 @@ fn draw(
     let low = points().fold(100.0_f64, |low, (_, y)| low.min(y));
     let high = points().fold(0.0_f64, |high, (_, y)| high.max(y));
     let room = ((high - low) * 0.15).max(1.0);
+    let (width, bottom, top) = (most * 1.15, (low - room).max(0.0), (high + room).min(100.0));
     let decimals = usize::from(high - low < 10.0);
     let mut chart = ChartBuilder::on(panel)
         .margin(12)
         .x_label_area_size(38)
         .y_label_area_size(44)
-        .build_cartesian_2d(0.0..most * 1.15, (low - room).max(0.0)..(high + room).min(100.0))
+        .build_cartesian_2d(0.0..width, bottom..top)
         .map_err(wrong)?;
     chart
         .configure_mesh()
@@ -133,7 +134,7 @@ fn draw(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(legend(points().map(|(x, y)| (x / width, (y - bottom) / (top - bottom)))))
         .label_font(("sans-serif", 12))
         .background_style(WHITE.mix(0.8))
         .border_style(GREY)
@@ -142,6 +143,30 @@ fn draw(
     Ok(())
 }
 
+/// A corner where the legend hides none of the points, given as shares of the width and of the height.
+fn legend(points: impl Iterator<Item = (f64, f64)> + Clone) -> SeriesLabelPosition {
+    use SeriesLabelPosition::{LowerLeft, LowerRight, UpperLeft, UpperRight};
+    const THIRD: f64 = 0.35;
+    let corners = [(LowerRight, true, false), (LowerLeft, false, false), (UpperLeft, false, true)];
+    let within = |share: f64, far: bool| if far { share > 1.0 - THIRD } else { share < THIRD };
+    let is_free =
+        |(_, right, up): &(_, bool, bool)| !points.clone().any(|(x, y)| within(x, *right) && within(y, *up));
+    corners.into_iter().find(is_free).map_or(UpperRight, |corner| corner.0)
+}
+
 fn wrong(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("drawing a plot: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_legend_hides_no_point() {
+        let corner = |points: &[(f64, f64)]| format!("{:?}", legend(points.iter().copied()));
+        assert_eq!(corner(&[(0.5, 0.1), (0.9, 0.9)]), "LowerRight");
+        assert_eq!(corner(&[(0.9, 0.1), (0.9, 0.9)]), "LowerLeft");
+        assert_eq!(corner(&[(0.9, 0.1), (0.1, 0.1)]), "UpperLeft");
+    }
 }
