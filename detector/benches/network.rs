@@ -1,9 +1,10 @@
 //! The detectors' networks on the CPU engine, chain by chain:
-//! `cargo bench -p sandglass-detector --bench network -- [--threads N] [--set scalar|avx2|avx-512] [NAME…]`.
+//! `cargo bench -p sandglass-detector --bench network -- [--threads N] [--set scalar|avx2|avx-512] [--cold] [NAME…]`.
 //!
 //! NAME is a backbone or a weights file. The percentage is of the multiply-add peak measured on the same core in
-//! the same run, which is that of `f32`: integers may be above 100. With
-//! `--serve INPUT NAME` it times single runs for `peers.py`.
+//! the same run, which is that of `f32`: integers may be above 100. With `--cold`, other memory goes through the
+//! caches of the first thread before each run, as where frames come seldom and other programs run in between. With `--serve INPUT NAME`
+//! it times single runs for `peers.py`.
 #![allow(
     missing_docs,
     unsafe_code,
@@ -25,16 +26,19 @@ use sandglass_detector::heads::{INPUT_SIZE, ssdlite};
 use sandglass_detector::models;
 
 const ROUNDS: usize = 51;
+/// Bytes that go through the caches with `--cold`: more than those of most processors hold.
+const OTHER: usize = 128 << 20;
 
 struct Asked {
     options: CpuOptions,
     serve: Option<String>,
+    cold: bool,
     names: Vec<String>,
 }
 
 fn main() {
-    let mut asked =
-        Asked { options: CpuOptions { threads: 1, ..CpuOptions::default() }, serve: None, names: Vec::new() };
+    let options = CpuOptions { threads: 1, ..CpuOptions::default() };
+    let mut asked = Asked { options, serve: None, cold: false, names: Vec::new() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -47,6 +51,7 @@ fn main() {
                 asked.options.instructions = set.unwrap_or_else(|| panic!("no instruction set {name:?}"));
             }
             "--steps" => asked.options.streamed = false,
+            "--cold" => asked.cold = true,
             "--serve" => asked.serve = arguments.next(),
             _ => asked.names.push(argument),
         }
@@ -57,7 +62,7 @@ fn main() {
     for name in &asked.names {
         match &asked.serve {
             Some(input) => serve(name, asked.options, input),
-            None => report(name, asked.options),
+            None => report(name, asked.options, asked.cold),
         }
     }
 }
@@ -101,16 +106,19 @@ fn serve(name: &str, options: CpuOptions, input: &str) {
     }
 }
 
-fn report(name: &str, options: CpuOptions) {
+fn report(name: &str, options: CpuOptions, cold: bool) {
     let mut engine = engine(name, options);
     let input: Vec<f32> = (0..INPUT_SIZE * INPUT_SIZE * 3).map(|i| (i % 255) as f32 / 64.0 - 2.0).collect();
     let mut whole = Vec::new();
     let mut rounds: Vec<Vec<ChainTime>> = Vec::new();
     let mut peaks = Vec::new();
+    let mut other = vec![0u8; if cold { OTHER } else { 0 }];
     for _ in 0..ROUNDS {
+        walk(&mut other);
         let start = Instant::now();
         engine.run(&input).unwrap();
         whole.push(start.elapsed());
+        walk(&mut other);
         rounds.push(engine.profile(&input).unwrap());
         peaks.push(peak::peak(engine.instructions()));
     }
@@ -144,6 +152,12 @@ fn report(name: &str, options: CpuOptions) {
         rate(sum, middle),
         100.0 * rate(sum, middle) / peak,
     );
+}
+
+/// Writes to all of it.
+fn walk(bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+    std::hint::black_box(bytes);
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -17,18 +17,17 @@
 //!
 //! Threads share a chain by cutting the last step's rows into pieces; each thread has windows of its own, and
 //! the rows around a cut are computed twice. Where a run of steps is cut into chains is a matter of cost: what a
-//! chain leaves in memory against what its threads compute twice and how often they have to meet, within what L2
-//! holds.
+//! chain leaves in memory and which weights it reads again, against what its threads compute twice and how often they
+//! have to meet, within what L2 holds.
 
 use std::ops::Range;
 
 use super::memory::LINE_BYTES;
 use crate::plan::{Map, Plan, Step, StepKind};
 
-/// Steps with a 3×3 in a chain: each doubles the rows that are computed twice at a cut.
-const MOST_DEEP: usize = 2;
-/// Pixels that a strip should have, so that tiles of a product are full.
-const STRIP: usize = 40;
+/// Pixels that a strip should have, so that tiles of a product are full, and a depthwise goes down more than one pair of
+/// rows: what pairs share is still in L1.
+const STRIP: usize = 80;
 /// Rows of a strip where they are wide: depthwise convolutions go down by pairs.
 const PAIR: usize = 2;
 /// Multiply-adds below which a chain is not shared among threads: handing over would take longer.
@@ -37,6 +36,9 @@ const WORTH_SHARING: usize = 200_000;
 const MEETING: usize = 100_000;
 /// Rows of the last step in a piece, at least.
 const PIECE_ROWS: usize = 4;
+
+/// Cache lines of a pixel from which on one more is little.
+const SPREAD_LINES: usize = 6;
 
 /// Steps in a chain, at most.
 pub(super) const MOST_STEPS: usize = 16;
@@ -48,7 +50,10 @@ pub(super) struct Values {
     pub(super) bytes: usize,
     /// How many at the beginning of a thread's memory are for something else.
     pub(super) own: usize,
-    /// Bytes that all windows of a chain may take.
+    /// Whether pixels in windows may lie further apart than they are long, see [`Values::pixel`]. The kernels of
+    /// integers do without.
+    pub(super) spread: bool,
+    /// Bytes that all windows of a chain may take, and that L2 keeps of its weights beside them.
     pub(super) windows: usize,
 }
 
@@ -56,6 +61,20 @@ impl Values {
     /// Values in a cache line. Maps begin at multiples of it.
     fn line(self) -> usize {
         LINE_BYTES / self.bytes
+    }
+
+    /// Distance of pixels in a window: an odd number of cache lines where they are many. A depthwise goes from pixel to
+    /// pixel; lines that are a multiple of two, four or eight lines apart share a half, a quarter or an eighth of L1, and
+    /// drive each other out of it.
+    fn pixel(self, channels: usize) -> usize {
+        let lines = channels / self.line();
+        let even = channels.is_multiple_of(self.line()) && lines.is_multiple_of(2);
+        if self.spread && even && lines >= SPREAD_LINES { channels + self.line() } else { channels }
+    }
+
+    /// Values in a row of a step's window.
+    fn row(self, step: &Step) -> usize {
+        step.output_shape.width * self.pixel(step.output_shape.channels)
     }
 }
 
@@ -66,8 +85,18 @@ pub(super) struct Chain {
     pub(super) strip: usize,
     /// How many pieces the last step's rows are cut into.
     pub(super) pieces: usize,
-    /// For each step but the last, where its window begins in the thread's memory and how many rows it has.
-    pub(super) windows: Vec<(usize, usize)>,
+    /// A window for each step but the last.
+    pub(super) windows: Vec<Window>,
+}
+
+/// Where a step of a chain leaves its last rows.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// Where it begins in the thread's memory.
+    pub(super) start: usize,
+    pub(super) rows: usize,
+    /// Distance of its pixels.
+    pub(super) pixel: usize,
 }
 
 /// All maps that are whole, and the outputs.
@@ -167,7 +196,22 @@ fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
     let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
     let cuts = pieces(steps, threads) - 1;
     let meeting = if threads > 1 { MEETING } else { 0 };
-    2 * left + cuts * twice(steps) + meeting
+    // Weights that L2 does not keep come from further away for each strip.
+    let again = match weights(steps, values) {
+        bytes if bytes > values.windows => {
+            let height = steps.last().map_or(1, |last| last.output_shape.height);
+            let of_piece = height.div_ceil(cuts + 1).div_ceil(strip(steps, values));
+            bytes * ((cuts + 1).div_ceil(threads.max(1)) * of_piece).saturating_sub(1)
+        }
+        _ => 0,
+    };
+    2 * (left + again) + cuts * twice(steps) + meeting
+}
+
+/// Bytes of the weights of steps.
+fn weights(steps: &[Step], values: Values) -> usize {
+    let of = |step: &Step| step.multiply_adds() / step.output_shape.pixels().max(1);
+    steps.iter().map(of).sum::<usize>() * values.bytes
 }
 
 /// Multiply-adds that are computed by both threads at a cut.
@@ -184,24 +228,20 @@ fn twice(steps: &[Step]) -> usize {
 
 /// A step alone always fits.
 fn fits(steps: &[Step], values: Values) -> bool {
-    let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
-    deep <= MOST_DEEP && windows_len(steps, strip(steps, values)) * values.bytes <= values.windows
+    windows_len(steps, strip(steps, values), values) * values.bytes <= values.windows
 }
 
-/// Rows of the last step computed in one go: as many as make full tiles, unless less make its windows fit. A longer
-/// chain with lower strips is better than a shorter one, which writes to memory.
+/// Rows of the last step computed in one go: as many as make full tiles, or all where L2 does not keep the weights from
+/// one strip to the next, unless less make its windows fit. A longer chain with lower strips is better than a shorter
+/// one, which writes to memory.
 fn strip(steps: &[Step], values: Values) -> usize {
     let Some(shape) = steps.last().map(|s| s.output_shape) else { return 1 };
-    let mut rows = STRIP.div_ceil(shape.width.max(1)).next_multiple_of(PAIR).min(shape.height.max(1));
-    while rows > 1 && windows_len(steps, rows) * values.bytes > values.windows {
-        rows = rows.div_ceil(2);
+    let full = STRIP.div_ceil(shape.width.max(1)).next_multiple_of(PAIR).min(shape.height);
+    let mut rows = if weights(steps, values) > values.windows { shape.height } else { full }.max(1);
+    while rows > 1 && windows_len(steps, rows, values) * values.bytes > values.windows {
+        rows = if rows > PAIR { (rows / 2).next_multiple_of(PAIR) } else { 1 };
     }
     rows
-}
-
-/// Values in a row of a step's output.
-fn row(step: &Step) -> usize {
-    step.output_shape.width * step.output_shape.channels
 }
 
 /// The steps but the last, each with the rows of its output that have to be there at a time.
@@ -220,8 +260,8 @@ fn windows(steps: &[Step], strip: usize) -> Vec<(&Step, usize)> {
 }
 
 /// Values of all windows.
-fn windows_len(steps: &[Step], strip: usize) -> usize {
-    windows(steps, strip).iter().map(|w| w.1 * row(w.0)).sum()
+fn windows_len(steps: &[Step], strip: usize, values: Values) -> usize {
+    windows(steps, strip).iter().map(|w| w.1 * values.row(w.0)).sum()
 }
 
 /// How many pieces the last step's rows are cut into.
@@ -242,8 +282,8 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
     let mut offset = values.own;
     let windows = windows(steps, strip).into_iter().map(|(step, rows)| {
         let start = offset;
-        offset += (rows * row(step)).next_multiple_of(values.line());
-        (start, rows)
+        offset += (rows * values.row(step)).next_multiple_of(values.line());
+        Window { start, rows, pixel: values.pixel(step.output_shape.channels) }
     });
     Chain {
         steps: first..first + steps.len(),
@@ -303,7 +343,11 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
     owners.iter().for_each(|&(map, slot)| homes[map.0] = Some(slots[slot].start));
     let windows = chains.iter().map(|chain| {
         let steps = &plan.steps[chain.steps.clone()];
-        let ends = chain.windows.iter().zip(steps).map(|(&(start, rows), step)| start + rows * row(step));
+        let ends = chain
+            .windows
+            .iter()
+            .zip(steps)
+            .map(|(w, step)| w.start + w.rows * w.pixel * step.output_shape.width);
         ends.max().unwrap_or(0)
     });
     let thread_len = windows.max().unwrap_or(0).max(values.own);
@@ -356,7 +400,7 @@ mod tests {
     use crate::architecture::Backbone;
     use crate::weights::Weights;
 
-    const FLOATS: Values = Values { bytes: 4, own: 0, windows: 256 * 1024 };
+    const FLOATS: Values = Values { bytes: 4, own: 0, spread: true, windows: 256 * 1024 };
 
     fn plan(name: &str, side: usize) -> Plan {
         let network = name.parse::<Backbone>().unwrap().classifier(10);
@@ -392,9 +436,9 @@ mod tests {
             let end = chosen.iter().fold(0, |end, chain| {
                 assert_eq!(chain.steps.start, end);
                 let steps = &plan.steps[chain.steps.clone()];
-                let deep = steps.iter().filter(|s| s.kind != StepKind::Pointwise).count();
-                assert!(deep <= MOST_DEEP && steps.len() <= MOST_STEPS);
-                let len: usize = chain.windows.iter().zip(steps).map(|(w, step)| w.1 * row(step)).sum();
+                assert!(steps.len() <= MOST_STEPS);
+                let len: usize =
+                    chain.windows.iter().zip(steps).map(|(w, step)| w.rows * values.row(step)).sum();
                 assert!(len * values.bytes <= windows);
                 chain.steps.end
             });
@@ -409,6 +453,47 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn weights_that_do_not_stay_are_read_once() {
+        let plan = plan("mobilenet-v2-1.0", 320);
+        let values = Values { windows: 512 * 1024, ..FLOATS };
+        let chains = chains(&plan, values, 1, true);
+        let (mut heavy, mut light) = (0, 0);
+        for chain in &chains {
+            let steps = &plan.steps[chain.steps.clone()];
+            let height = steps[steps.len() - 1].output_shape.height;
+            match steps.len() > 1 && super::weights(steps, values) > values.windows {
+                true => heavy += usize::from(chain.strip == height),
+                false => light += usize::from(chain.strip < height),
+            }
+            // A chain of one step has no windows: it goes down the map whole where its weights are many.
+            let many = super::weights(steps, values) > values.windows;
+            assert!(steps.len() > 1 || !many || chain.strip == height);
+        }
+        assert!(heavy > 0 && light > 0, "{heavy} {light}");
+    }
+
+    #[test]
+    fn pixels_of_windows_lie_an_odd_number_of_lines_apart() {
+        let distances = |values: Values| [32, 96, 100, 144, 160, 192, 960].map(|c| values.pixel(c));
+        assert_eq!(distances(FLOATS), [32, 112, 100, 144, 176, 208, 976]);
+        let bytes = Values { bytes: 1, spread: false, ..FLOATS };
+        assert_eq!(distances(bytes), [32, 96, 100, 144, 160, 192, 960]);
+        // The windows of a chain are laid out accordingly, one behind the other.
+        let plan = plan("mobilenext-1.0", 320);
+        let chains = chains(&plan, FLOATS, 1, true);
+        let mut spread = 0;
+        for chain in &chains {
+            let mut end = 0;
+            for (window, step) in chain.windows.iter().zip(&plan.steps[chain.steps.clone()]) {
+                assert!(window.start >= end && window.pixel == FLOATS.pixel(step.output_shape.channels));
+                spread += usize::from(window.pixel > step.output_shape.channels);
+                end = window.start + window.rows * window.pixel * step.output_shape.width;
+            }
+        }
+        assert!(spread > 10, "{spread}");
     }
 
     #[test]

@@ -34,9 +34,9 @@ use super::memory::Rows;
 use super::packing::{Prepared, even};
 use super::simd::{Simd, Work};
 
-/// Bytes of input that a group of channels should have under a pair of rows: half of the smallest L1 in use
-/// (32 KiB), for what is written has to be there, too.
-const GROUP: usize = 16 * 1024;
+/// Bytes of input that a group of channels should have under a pair of rows: half of an L1 of 48 KiB, for what is
+/// written has to be there, too; three quarters of one of 32.
+const GROUP: usize = 24 * 1024;
 /// Vectors in a group where not even so many fit: lines that lie together are fetched together.
 const LEAST: usize = 3;
 /// Rows under a block, at most: of a pair at stride 2.
@@ -54,7 +54,7 @@ pub(super) unsafe fn run<S: Simd>(
     stride: usize,
     input: Rows,
     output: Rows,
-    shortcut: Option<(Rows, usize)>,
+    shortcut: Option<Rows>,
     rows: Range<usize>,
 ) {
     let step = &prepared.step;
@@ -71,15 +71,17 @@ pub(super) unsafe fn run<S: Simd>(
             let band = Band {
                 prepared,
                 stride,
+                from: input.pixel,
+                to: output.pixel,
                 input: std::array::from_fn(|k| input.row(top.wrapping_add(k).min(height - 1)).cast_const()),
                 above: y > 0,
                 below: bottom < height,
                 output: std::array::from_fn(|n| output.row(y + n.min(count - 1))),
                 shared: std::array::from_fn(|n| match shortcut {
-                    Some((other, _)) => other.row(y + n.min(count - 1)).cast_const(),
+                    Some(other) => other.row(y + n.min(count - 1)).cast_const(),
                     None => std::ptr::null(),
                 }),
-                shared_step: shortcut.map_or(0, |(_, step)| step),
+                shared_step: shortcut.map_or(0, |other| other.pixel),
                 shared_channels: shortcut.and(step.shortcut.as_ref()).map_or(0, |s| s.channels),
             };
             let vectors = first..first + vectors;
@@ -103,6 +105,10 @@ pub(super) unsafe fn run<S: Simd>(
 struct Band<'a> {
     prepared: &'a Prepared,
     stride: usize,
+    /// The distance of pixels in the input.
+    from: usize,
+    /// And in the output.
+    to: usize,
     /// The input rows under it.
     input: [*const f32; MOST_ROWS],
     /// Whether the first of them is inside the picture.
@@ -141,12 +147,11 @@ impl Band<'_> {
     #[cold]
     #[inline(never)]
     unsafe fn add_part(&self, rows: usize, columns: Range<usize>, first: usize) {
-        let channels = self.prepared.step.output_shape.channels;
         for (n, x) in (0..rows).flat_map(|n| columns.clone().map(move |x| (n, x))) {
             for c in first..self.shared_channels {
                 // SAFETY: the channel is one of both pixels.
                 unsafe {
-                    *self.output[n].add(x * channels + c) += *self.shared[n].add(x * self.shared_step + c);
+                    *self.output[n].add(x * self.to + c) += *self.shared[n].add(x * self.shared_step + c);
                 }
             }
         }
@@ -168,14 +173,14 @@ impl Band<'_> {
                         let column = x * self.stride + kx;
                         if column >= 1 && column <= in_width {
                             // SAFETY: the column is inside the row.
-                            let value = unsafe { *self.input[first + ky].add((column - 1) * channels + c) };
+                            let value = unsafe { *self.input[first + ky].add((column - 1) * self.from + c) };
                             sum += value * prepared.weights[(ky * 3 + kx) * channels + c];
                         }
                     }
                 }
                 // SAFETY: the pixel is inside the row.
                 unsafe {
-                    *self.output[n].add(x * channels + c) = sum.clamp(prepared.limits.0, prepared.limits.1);
+                    *self.output[n].add(x * self.to + c) = sum.clamp(prepared.limits.0, prepared.limits.1);
                 };
             }
         }
@@ -244,6 +249,7 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
         let Self(Blocks { band, vectors, .. }) = self;
         let prepared = band.prepared;
         let channels = prepared.step.output_shape.channels;
+        let (from, to) = (band.from, band.to);
         let (low, high) = (simd.splat(prepared.limits.0), simd.splat(prepared.limits.1));
         for vector in vectors.clone() {
             let first = (vector * S::LANES).min(channels - S::LANES);
@@ -253,7 +259,7 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
             unsafe {
                 let weights = prepared.weights.as_ptr().add(vector * 10 * S::LANES);
                 let mut sums = [[simd.load(weights.add(9 * S::LANES)); COUNT]; ROWS];
-                let column = (x * STRIDE * channels + first).wrapping_sub(channels);
+                let column = (x * STRIDE * from + first).wrapping_sub(from);
                 for k in 0..(ROWS - 1) * STRIDE + 3 {
                     if (k == 0 && !band.above) || (k == (ROWS - 1) * STRIDE + 2 && !band.below) {
                         continue;
@@ -266,7 +272,7 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
                             if (FIRST && i == 0 && kx == 0) || (LAST && i + 1 == COUNT && kx == 2) {
                                 continue;
                             }
-                            let value = simd.load(row.wrapping_add((i * STRIDE + kx) * channels));
+                            let value = simd.load(row.wrapping_add((i * STRIDE + kx) * from));
                             for n in 0..ROWS {
                                 let ky = k.wrapping_sub(n * STRIDE);
                                 if ky < 3 {
@@ -280,13 +286,13 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
                 let whole = first + S::LANES <= band.shared_channels;
                 for n in 0..ROWS {
                     let shared = band.shared[n].wrapping_add(x * band.shared_step + first);
-                    let output = band.output[n].add(x * channels + first);
+                    let output = band.output[n].add(x * to + first);
                     for i in 0..COUNT {
                         let mut sum = simd.clamp(sums[n][i], low, high);
                         if whole {
                             sum = simd.add(sum, simd.load(shared.wrapping_add(i * band.shared_step)));
                         }
-                        simd.store(output.add(i * channels), sum);
+                        simd.store(output.add(i * to), sum);
                     }
                 }
                 if first < band.shared_channels && !whole {

@@ -5,8 +5,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::chains::{Chain, Layout};
-use super::memory::{Buffer, Rows};
+use super::chains::{Chain, Layout, Window};
+use super::memory::{Buffer, LINE, Rows};
 use super::packing::Prepared;
 use super::schedule::Strips;
 use super::simd::{InstructionSet, Simd, Work};
@@ -20,14 +20,18 @@ pub(super) struct Float {
     instructions: InstructionSet,
     prepared: Arc<[Prepared]>,
     steps: Vec<Step>,
-    /// The maps that are whole, with their channels.
-    maps: Vec<Option<(Rows, usize)>>,
+    /// The maps that are whole.
+    maps: Vec<Option<Rows>>,
     input: Shape,
     border: Vec<f32>,
     outputs: Vec<Range<usize>>,
+    /// The maps, then the memory of each thread.
     memory: Buffer,
-    /// Of each thread, the stem's rows and the windows of a chain.
-    windows: Vec<Buffer>,
+    threads: usize,
+    /// Where the first thread's memory begins: the stem's rows and the windows of a chain.
+    windows: usize,
+    /// Values of a thread's memory.
+    thread_len: usize,
 }
 
 impl Float {
@@ -39,14 +43,16 @@ impl Float {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        let memory = Buffer::new(layout.len);
+        let (windows, thread_len) =
+            (layout.len.next_multiple_of(LINE), layout.thread_len.next_multiple_of(LINE));
+        let memory = Buffer::new(threads.saturating_mul(thread_len).saturating_add(windows));
         let rows = |(shape, home): (&Shape, &Option<usize>)| {
             // SAFETY: the layout has given the map its place inside the memory, which lives as long as the
             // engine.
             let rows = unsafe {
-                Rows::new(memory.as_ptr().add((*home)?), shape.width * shape.channels, shape.height)
+                Rows::new(memory.as_ptr().add((*home)?), shape.width, shape.channels, shape.height)
             };
-            Some((rows, shape.channels))
+            Some(rows)
         };
         Self {
             instructions,
@@ -57,15 +63,20 @@ impl Float {
             border: plan.border.clone(),
             outputs: layout.outputs,
             memory,
-            windows: (0..threads).map(|_| Buffer::new(layout.thread_len)).collect(),
+            threads,
+            windows,
+            thread_len,
         }
     }
 }
 
 impl Kernels for Float {
     fn piece(&self, chain: &Chain, piece: usize, input: Input<'_>, thread: usize) {
-        let Some(window) = self.windows.get(thread) else { return };
-        self.instructions.run(Piece { float: self, chain, piece, input, window: window.as_ptr() });
+        if thread >= self.threads {
+            return;
+        }
+        let window = self.memory.as_ptr().wrapping_add(self.windows + thread * self.thread_len);
+        self.instructions.run(Piece { float: self, chain, piece, input, window });
     }
 
     fn output(&self, index: usize) -> &[f32] {
@@ -75,7 +86,7 @@ impl Kernels for Float {
     }
 
     fn memory(&self) -> usize {
-        self.memory.bytes() + self.windows.iter().map(Buffer::bytes).sum::<usize>()
+        self.memory.bytes()
     }
 
     fn describe(&self) -> String {
@@ -102,18 +113,17 @@ impl Work for Piece<'_> {
         let mut padded = unsafe { Padded::new(input, float.input, &float.border, window) };
         // Where a step of the chain leaves its rows.
         let left = |i: usize| match chain.windows.get(i) {
-            Some(&(start, kept)) => {
-                let row = steps[i].output_shape.width * steps[i].output_shape.channels;
+            Some(&Window { start, rows, pixel }) => {
                 // SAFETY: the chain's windows are inside the thread's memory.
-                Some(unsafe { Rows::new(window.add(start), row, kept) })
+                Some(unsafe { Rows::new(window.add(start), steps[i].output_shape.width, pixel, rows) })
             }
-            None => float.maps[steps[i].output.0].map(|map| map.0),
+            None => float.maps[steps[i].output.0],
         };
         let mut strips = Strips::new(chain, steps, piece);
         while let Some((i, rows)) = strips.next() {
             let input = match i.checked_sub(1) {
                 Some(above) => left(above),
-                None => float.maps[steps[i].input.0].map(|map| map.0),
+                None => float.maps[steps[i].input.0],
             };
             let call = Call { prepared: &prepared[i], input, output: left(i), rows };
             // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece are

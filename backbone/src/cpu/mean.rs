@@ -17,8 +17,8 @@ pub(super) unsafe fn run(prepared: &Prepared, input: Rows, output: Rows) {
     sums.fill(0.0);
     for y in 0..shape.height {
         // SAFETY: the row is in memory.
-        let row = unsafe { std::slice::from_raw_parts(input.row(y), shape.width * shape.channels) };
-        for pixel in row.chunks_exact(shape.channels) {
+        let row = unsafe { std::slice::from_raw_parts(input.row(y), shape.width * input.pixel) };
+        for pixel in row.chunks_exact(input.pixel) {
             sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
         }
     }

@@ -87,8 +87,10 @@ impl Weights {
         // The weights have to be there, too.
         let windows = l2 / 2;
         match self {
-            Self::Floats(_) => Values { bytes: size_of::<f32>(), own: stem::window_len(input), windows },
-            Self::Integers(_) => Values { bytes: 1, own: 0, windows },
+            Self::Floats(_) => {
+                Values { bytes: size_of::<f32>(), own: stem::window_len(input), spread: true, windows }
+            }
+            Self::Integers(_) => Values { bytes: 1, own: 0, spread: false, windows },
         }
     }
 }
@@ -160,11 +162,7 @@ impl CpuEngine {
             Some(quantisation) => {
                 Weights::Integers(Arc::new(int8::Prepared::new(&plan, quantisation, options.instructions)))
             }
-            None => {
-                let steps = plan.steps.iter().cloned();
-                let prepared = steps.map(|step| packing::Prepared::new(step, options.instructions));
-                Weights::Floats(prepared.collect())
-            }
+            None => Weights::Floats(packing::prepare(&plan.steps, options.instructions).into()),
         };
         for step in &mut plan.steps {
             (step.weights, step.bias) = (Vec::new(), Vec::new());

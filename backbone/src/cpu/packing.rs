@@ -1,5 +1,8 @@
 //! Weights in the order in which the kernels read them.
 
+use std::ops::Range;
+
+use super::memory::{Buffer, LINE, Part};
 use super::simd::InstructionSet;
 use crate::network::Activation;
 use crate::plan::{Step, StepKind};
@@ -15,49 +18,83 @@ pub(super) struct Prepared {
     ///
     /// A depthwise is cut into vectors of channels, the last reaching back to end with the last channel;
     /// each has its nine weights and its bias. With fewer channels than lanes: nine rows of channels.
-    pub(super) weights: Vec<f32>,
+    pub(super) weights: Part,
     /// The bias as it is in the step; read where channels are taken one by one.
     pub(super) bias: Vec<f32>,
 }
 
-impl Prepared {
-    pub(super) fn new(mut step: Step, instructions: InstructionSet) -> Self {
-        let channels = step.output_shape.channels;
-        let lanes = instructions.lanes();
-        let (taken, bias) = (std::mem::take(&mut step.weights), std::mem::take(&mut step.bias));
-        let rows = || taken.chunks_exact(channels).chain([bias.as_slice()]);
-        let mut weights = Vec::with_capacity((taken.len() + bias.len()).next_multiple_of(lanes));
-        match step.kind {
-            StepKind::GlobalMean => {}
-            StepKind::Depthwise { .. } if channels < lanes => weights.clone_from(&taken),
-            StepKind::Depthwise { .. } => {
-                for first in (0..channels).step_by(lanes) {
-                    let first = first.min(channels - lanes);
-                    rows().for_each(|row| weights.extend_from_slice(&row[first..first + lanes]));
-                }
-            }
-            StepKind::Pointwise | StepKind::Full { .. } => {
-                for (first, width) in panels(channels, lanes, instructions.widest()) {
-                    let count = width.min(channels - first);
-                    for row in rows() {
-                        weights.extend_from_slice(&row[first..first + count]);
-                        weights.extend(std::iter::repeat_n(0.0, width - count));
-                    }
-                }
+/// All steps of a plan. Their weights lie together in the plan's order, so that behind a step's weights lie those that
+/// will be needed next (but for the last step of a chain, when it has more strips to go).
+pub(super) fn prepare(steps: &[Step], instructions: InstructionSet) -> Vec<Prepared> {
+    let mut end = 0_usize;
+    let ranges: Vec<Range<usize>> = steps
+        .iter()
+        .map(|step| {
+            let start = end.next_multiple_of(LINE);
+            end = start + packed_len(step, instructions);
+            start..end
+        })
+        .collect();
+    let mut buffer = Buffer::new(end);
+    let memory = buffer.as_mut_slice();
+    for (step, range) in steps.iter().zip(&ranges) {
+        let mut packed = memory[range.clone()].iter_mut();
+        pack(step, instructions, |row, blank| {
+            row.iter().zip(packed.by_ref()).for_each(|(from, to)| *to = *from);
+            packed.by_ref().take(blank).for_each(|to| *to = 0.0);
+        });
+        debug_assert_eq!(packed.len(), 0, "{}", step.name);
+    }
+    let parts = buffer.parts(ranges);
+    steps.iter().zip(parts).map(|(step, weights)| Prepared::new(step, weights)).collect()
+}
+
+/// Values that the weights of a step take.
+fn packed_len(step: &Step, instructions: InstructionSet) -> usize {
+    let mut len = 0;
+    pack(step, instructions, |row, blank| len += row.len() + blank);
+    len
+}
+
+/// Gives `put` the weights and biases of a step in the order in which they are read, with the number of zeros that
+/// follow each piece.
+fn pack(step: &Step, instructions: InstructionSet, mut put: impl FnMut(&[f32], usize)) {
+    let channels = step.output_shape.channels;
+    let lanes = instructions.lanes();
+    let rows = || step.weights.chunks_exact(channels).chain([step.bias.as_slice()]);
+    match step.kind {
+        StepKind::GlobalMean => {}
+        StepKind::Depthwise { .. } if channels < lanes => put(&step.weights, 0),
+        StepKind::Depthwise { .. } => {
+            for first in (0..channels).step_by(lanes) {
+                let first = first.min(channels - lanes);
+                rows().for_each(|row| put(&row[first..first + lanes], 0));
             }
         }
-        let limits = match step.activation {
-            Activation::Relu6 => (0.0, 6.0),
-            Activation::Linear => (f32::NEG_INFINITY, f32::INFINITY),
-        };
-        Self { step, limits, weights, bias }
+        StepKind::Pointwise | StepKind::Full { .. } => {
+            for (first, width) in panels(channels, lanes, instructions.widest()) {
+                let count = width.min(channels - first);
+                rows().for_each(|row| put(&row[first..first + count], width - count));
+            }
+        }
     }
 }
 
 impl Prepared {
+    fn new(step: &Step, weights: Part) -> Self {
+        let limits = match step.activation {
+            Activation::Relu6 => (0.0, 6.0),
+            Activation::Linear => (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        let mut step = step.clone();
+        step.weights = Vec::new();
+        let bias = std::mem::take(&mut step.bias);
+        Self { step, limits, weights, bias }
+    }
+
     /// Bytes of its weights.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())
+        size_of_val(&*self.weights) + size_of_val(self.bias.as_slice())
     }
 }
 
@@ -80,6 +117,52 @@ pub(super) fn even(len: usize, most: usize) -> impl Iterator<Item = (usize, usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Backbone;
+    use crate::plan::Plan;
+    use crate::weights::Weights;
+
+    #[test]
+    fn weights_lie_in_the_order_in_which_they_are_read() {
+        let network = "mobilenext-0.5".parse::<Backbone>().unwrap().classifier(10);
+        let plan = Plan::new(&network, &Weights::untrained(&network), 64, 64).unwrap();
+        for instructions in [InstructionSet::Scalar, InstructionSet::Avx2, InstructionSet::Avx512] {
+            let prepared = prepare(&plan.steps, instructions);
+            let mut end: Option<*const f32> = None;
+            for (step, prepared) in plan.steps.iter().zip(&prepared) {
+                let range = prepared.weights.as_ptr_range();
+                assert_eq!(range.start.addr() % (LINE * size_of::<f32>()), 0);
+                let gap = end.map_or(0, |end| range.start.addr() - end.addr());
+                assert!(gap < LINE * size_of::<f32>(), "{gap} bytes before {}", step.name);
+                end = Some(range.end);
+                // Nothing is lost and nothing added but zeros; a vector that reaches back has channels twice.
+                let lanes = instructions.lanes();
+                let channels = step.output_shape.channels;
+                let depthwise = matches!(step.kind, StepKind::Depthwise { .. });
+                let few = depthwise && channels < lanes;
+                let sum = |values: &[f32]| values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+                if few || !depthwise || channels.is_multiple_of(lanes) {
+                    let expected = sum(&step.weights) + if few { 0.0 } else { sum(&step.bias) };
+                    let got = sum(&prepared.weights);
+                    assert!((got - expected).abs() <= 1e-6 * expected, "{}: {got} {expected}", step.name);
+                }
+                // The biases are the last row of the first panel, or of the first vector.
+                if !few && step.kind != StepKind::GlobalMean {
+                    let width = match depthwise {
+                        true => lanes,
+                        false => panels(channels, lanes, instructions.widest()).next().unwrap().1,
+                    };
+                    let rows = step.weights.len() / channels;
+                    let count = width.min(channels);
+                    assert_eq!(
+                        prepared.weights[rows * width..][..count],
+                        step.bias[..count],
+                        "{}",
+                        step.name
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn parts_are_even() {

@@ -10,13 +10,16 @@
 //! add the shortcut
 //! ```
 //!
-//! 1. The tile fills the registers (9 × 48 values with AVX-512, 6 × 16 with AVX2), so that the multiply-add
+//! 1. The tile fills the registers (8 × 48 values with AVX-512, 6 × 16 with AVX2), so that the multiply-add
 //!    units, not the loads, are the limit.
 //! 2. Rows and vectors of a tile are constants: every shape is a function of its own without a branch in it,
 //!    and the sums never leave the registers.
 //! 3. The weights are packed once ([`super::packing`]); the input is not: with NHWC a pixel's channels
 //!    lie together, and the pixels of a tile are read as so many streams.
-//! 4. Of a panel that is wider than the channels left, only those are written.
+//! 4. While the tiles of a panel are computed, the next panel is asked for ([`ahead`]): without that, where a network's
+//!    weights are more than L2 holds, each panel's first tile would wait for it line by line. Behind a step's last panel
+//!    lie the weights of the plan's next step.
+//! 5. Of a panel that is wider than the channels left, only those are written.
 //!
 //! Safe because the pointers come from maps and weights whose sizes the plan fixed; the caller vouches for
 //! the rows.
@@ -26,7 +29,7 @@
 
 use std::ops::Range;
 
-use super::memory::Rows;
+use super::memory::{LINE, Rows};
 use super::packing::{Prepared, even, panels};
 use super::simd::{Simd, Work};
 
@@ -41,28 +44,27 @@ pub(super) unsafe fn run<S: Simd>(
     prepared: &Prepared,
     input: Rows,
     output: Rows,
-    shortcut: Option<(Rows, usize)>,
+    shortcut: Option<Rows>,
     rows: Range<usize>,
 ) {
     let step = &prepared.step;
-    let (depth, channels, width) =
-        (step.input_shape.channels, step.output_shape.channels, step.output_shape.width);
+    let (depth, width) = (step.input_shape.channels, step.output_shape.width);
     let mut y = rows.start;
     while y < rows.end {
         let count = input.run(y).min(output.run(y)).min(rows.end - y);
-        let source = Source { segments: [input.row(y).cast_const(); 3], parts: 1, depth, step: depth };
+        let source = Source { segments: [input.row(y).cast_const(); 3], parts: 1, depth, step: input.pixel };
         // SAFETY: `count` rows follow each other in both maps.
-        unsafe { product(simd, prepared, source, output.row(y), count * width) };
+        unsafe { product(simd, prepared, source, output.row(y), output.pixel, count * width) };
         y += count;
     }
-    if let Some((other, stride)) = shortcut {
+    if let Some(other) = shortcut {
         let shared = step.shortcut.as_ref().map_or(0, |s| s.channels);
         for y in rows {
             for x in 0..width {
                 // SAFETY: the pixel is inside both rows, which are different maps.
                 unsafe {
-                    let from = std::slice::from_raw_parts(other.row(y).add(x * stride), shared);
-                    let to = std::slice::from_raw_parts_mut(output.row(y).add(x * channels), shared);
+                    let from = std::slice::from_raw_parts(other.row(y).add(x * other.pixel), shared);
+                    let to = std::slice::from_raw_parts_mut(output.row(y).add(x * output.pixel), shared);
                     to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 }
             }
@@ -83,17 +85,18 @@ pub(super) struct Source {
 /// `output[p] = clamp(input[p] × weights + bias)` for `pixels` pixels that follow each other.
 ///
 /// # Safety
-/// So many pixels must be readable at `source`, and writable at `output`.
+/// So many pixels must be readable at `source`, and writable at `output`, where they are `distance` values apart.
 #[inline(always)]
 pub(super) unsafe fn product<S: Simd>(
     simd: S,
     prepared: &Prepared,
     source: Source,
     output: *mut f32,
+    distance: usize,
     pixels: usize,
 ) {
     let channels = prepared.step.output_shape.channels;
-    let mut weights = prepared.weights.as_slice();
+    let mut weights = &*prepared.weights;
     for (channel, width) in panels(channels, S::LANES, S::widest()) {
         let vectors = width / S::LANES;
         let (packed, rest) = weights.split_at((source.parts * source.depth + 1) * width);
@@ -105,7 +108,8 @@ pub(super) unsafe fn product<S: Simd>(
             Some((_, height)) => (height, count - (height * count - pixels)),
             None => continue,
         };
-        for (height, first, tiles) in [(height, 0, higher), (height - 1, higher * height, count - higher)] {
+        let lower = (height - 1, higher, higher * height, count - higher);
+        for (height, begun, first, tiles) in [(height, 0, 0, higher), lower] {
             if tiles == 0 || height == 0 {
                 continue;
             }
@@ -118,14 +122,26 @@ pub(super) unsafe fn product<S: Simd>(
                     },
                     weights: packed.as_ptr(),
                     limits: prepared.limits,
-                    output: output.add(first * channels + channel),
-                    channels,
+                    output: output.add(first * distance + channel),
+                    distance,
                     filled: width.min(channels - channel),
+                    begun,
                     tiles,
                 }
             };
             tiles.dispatch(simd, vectors, height);
         }
+    }
+}
+
+/// What a tile asks for while it goes down the rows of its panel: the first line of it, and how far it is to that of the
+/// next row. The first tile asks for the first line of each row of weights of the panel that is `next`, the second one for
+/// the second; those that find nothing left to ask for stay where they are.
+#[inline(always)]
+pub(super) fn ahead(next: *const f32, row: usize, tile: usize) -> (*const f32, usize) {
+    match tile * LINE < row {
+        true => (next.wrapping_add(tile * LINE), row),
+        false => (next, 0),
     }
 }
 
@@ -139,9 +155,11 @@ struct Tiles {
     /// The first pixel's first channel of this panel.
     output: *mut f32,
     /// Distance of output pixels.
-    channels: usize,
+    distance: usize,
     /// Channels of the panel that there are.
     filled: usize,
+    /// Tiles of the panel that were before them.
+    begun: usize,
     tiles: usize,
 }
 
@@ -161,8 +179,8 @@ impl Tiles {
         }
         shapes! {
             1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
-            2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
-            3: 1 2 3 4 5 6 7 8 9;
+            2: 1 2 3 4 5 6 7 8 9 10;
+            3: 1 2 3 4 5 6 7 8;
         }
     }
 }
@@ -173,10 +191,12 @@ impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
         if VECTORS > S::widest() || ROWS > S::TILE_ROWS[VECTORS - 1] {
             return; // Never asked for; nothing is compiled.
         }
-        let Self(Tiles { mut source, weights, limits, mut output, channels, filled, tiles }) = self;
+        let Self(Tiles { mut source, weights, limits, mut output, distance, filled, begun, tiles }) = self;
         let width = VECTORS * S::LANES;
         let (low, high) = (simd.splat(limits.0), simd.splat(limits.1));
-        for _ in 0..tiles {
+        let panel = (source.parts * source.depth + 1) * width;
+        for tile in begun..begun + tiles {
+            let (mut ahead, step) = ahead(weights.wrapping_add(panel), width, tile);
             // SAFETY: the caller of `product` vouches for the pixels; the panel has a row of `width` weights
             // for each of their values and one of biases.
             unsafe {
@@ -189,6 +209,8 @@ impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
                         let w: [S::Vector; VECTORS] =
                             std::array::from_fn(|v| simd.load(at.add(v * S::LANES)));
                         at = at.add(width);
+                        simd.prefetch(ahead);
+                        ahead = ahead.wrapping_add(step);
                         for r in 0..ROWS {
                             let x = simd.splat(*segment.add(r * source.step + i));
                             for v in 0..VECTORS {
@@ -199,7 +221,7 @@ impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
                 }
                 for r in 0..ROWS {
                     for v in 0..VECTORS {
-                        let to = output.wrapping_add(r * channels + v * S::LANES);
+                        let to = output.wrapping_add(r * distance + v * S::LANES);
                         let sum = simd.clamp(sums[r][v], low, high);
                         if filled == width {
                             simd.store(to, sum);
@@ -208,7 +230,7 @@ impl<const VECTORS: usize, const ROWS: usize> Work for Shaped<VECTORS, ROWS> {
                         }
                     }
                 }
-                output = output.wrapping_add(ROWS * channels);
+                output = output.wrapping_add(ROWS * distance);
                 source.segments = source.segments.map(|s| s.wrapping_add(ROWS * source.step));
             }
         }

@@ -82,7 +82,7 @@ pub(super) unsafe fn run<S: Simd>(
         };
         // SAFETY: a padded row has the three pixels that each output pixel reads: with a stride of 2 the
         // last begins at 2 × (width - 1), and the row has at least 2 × width + 1 pixels.
-        unsafe { product(simd, prepared, source, output.row(y), width) };
+        unsafe { product(simd, prepared, source, output.row(y), output.pixel, width) };
     }
 }
 
@@ -91,7 +91,7 @@ impl<'a> Padded<'a> {
     /// At `data` there must be room for [`KEPT`] rows that are two pixels wider than the input.
     pub(super) unsafe fn new(input: Input<'a>, shape: Shape, border: &'a [f32], data: *mut f32) -> Self {
         // SAFETY: as the caller vouches.
-        let rows = unsafe { Rows::new(data, (shape.width + 2) * shape.channels, KEPT) };
+        let rows = unsafe { Rows::new(data, shape.width + 2, shape.channels, KEPT) };
         Self { input, border, rows, next: 0 }
     }
 

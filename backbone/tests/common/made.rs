@@ -85,7 +85,12 @@ impl Made {
         let mut made = Made::new(seed, input, 1 + noise.below(2), 1 + noise.below(40));
         for _ in 0..1 + noise.below(3) {
             let from = Map(made.plan.maps.len() - 1);
-            let (wide, narrow) = (1 + noise.below(70), 1 + noise.below(30));
+            // Now and then as wide as pixels of a window lie further apart than they are long, or a little wider.
+            let wide = match noise.below(4) {
+                0 => [96, 100, 128, 160][noise.below(4)],
+                _ => 1 + noise.below(70),
+            };
+            let narrow = 1 + noise.below(30);
             let stride = 1 + noise.below(2);
             if noise.below(2) == 0 {
                 made.add(StepKind::Pointwise, wide, Activation::Relu6);

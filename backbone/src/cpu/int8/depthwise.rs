@@ -59,10 +59,11 @@ pub(super) unsafe fn run<S: IntegerSimd>(
     stride: usize,
     input: Rows<u8>,
     output: Rows<u8>,
-    shortcut: Option<(Rows<u8>, usize)>,
+    shortcut: Option<Rows<u8>>,
     rows: Range<usize>,
 ) {
     let shape = conv.step.input_shape;
+    debug_assert!(input.pixel == shape.channels && output.pixel == shape.channels);
     let mut y = rows.start;
     while y < rows.end {
         let count = if stride == 1 && y + 1 < rows.end { 2 } else { 1 };
@@ -82,10 +83,10 @@ pub(super) unsafe fn run<S: IntegerSimd>(
             step: std::array::from_fn(|k| row(k).1),
             output: [output.row(y), output.row(y + last)],
             shared: match shortcut {
-                Some((rows, _)) => [rows.row(y).cast_const(), rows.row(y + last).cast_const()],
+                Some(rows) => [rows.row(y).cast_const(), rows.row(y + last).cast_const()],
                 None => [std::ptr::null(); 2],
             },
-            shared_step: shortcut.map_or(0, |(_, channels)| channels),
+            shared_step: shortcut.map_or(0, |other| other.pixel),
             x: 0,
         };
         // SAFETY: as the caller vouches.

@@ -11,6 +11,7 @@ use crate::quantised::{Scale, mean_scale};
 /// # Safety
 /// All rows of `input` must be in memory, and nobody else may write to them or to `output`.
 pub(super) unsafe fn run(shape: Shape, from: Scale, to: Scale, input: Rows<u8>, output: Rows<u8>) {
+    debug_assert_eq!(input.pixel, shape.channels);
     let [factor, offset] = mean_scale(from, to, shape.pixels());
     for c in 0..shape.channels {
         let mut sum = 0_u64;

@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Kernels;
-use super::chains::{Chain, Layout};
-use super::memory::{Buffer, Rows};
+use super::chains::{Chain, Layout, Window};
+use super::memory::{Buffer, Part, Rows};
 use super::packing;
 use super::schedule::Strips;
 use super::simd::InstructionSet;
@@ -51,7 +51,7 @@ impl Prepared {
         let scale = |map: usize| quantisation.maps.get(map).copied().flatten();
         let steps = plan.steps.iter().enumerate().filter_map(|(i, step)| {
             let output = scale(step.output.0);
-            Some(match step.kind {
+            let (bytes, kernel): (Vec<u8>, Box<dyn FnOnce(Part) -> Kernel>) = match step.kind {
                 StepKind::Full { .. } => {
                     let float = match set {
                         // Whatever vectors of float go with those of integers.
@@ -59,15 +59,25 @@ impl Prepared {
                         IntegerSet::Avx2 | IntegerSet::AvxVnni => InstructionSet::Avx2,
                         IntegerSet::Avx512Vnni => InstructionSet::Avx512,
                     };
-                    Kernel::Stem(Box::new(packing::Prepared::new(step.clone(), float)), output?)
+                    let stem = Box::new(packing::prepare(std::slice::from_ref(step), float).pop()?);
+                    let output = output?;
+                    (Vec::new(), Box::new(move |_| Kernel::Stem(stem, output)))
                 }
-                StepKind::GlobalMean => Kernel::Mean(scale(step.input.0)?, output?),
+                StepKind::GlobalMean => {
+                    let (input, output) = (scale(step.input.0)?, output?);
+                    (Vec::new(), Box::new(move |_| Kernel::Mean(input, output)))
+                }
                 StepKind::Depthwise { .. } | StepKind::Pointwise => {
-                    Kernel::Conv(Box::new(Conv::new(plan, i, &quantisation, layout)?))
+                    let (bytes, conv) = Conv::new(plan, i, &quantisation, layout)?;
+                    (bytes, Box::new(move |weights| Kernel::Conv(Box::new(conv(weights)))))
                 }
-            })
+            };
+            Some((bytes, kernel))
         });
-        let steps: Vec<Kernel> = steps.collect();
+        // The weights of eight bits lie together, in the plan's order.
+        let (bytes, kernels): (Vec<Vec<u8>>, Vec<_>) = steps.unzip();
+        let parts = Buffer::of_pieces(&bytes);
+        let steps: Vec<Kernel> = kernels.into_iter().zip(parts).map(|(kernel, part)| kernel(part)).collect();
         debug_assert_eq!(steps.len(), plan.steps.len(), "the check lets through what has all its scales");
         Self { set, steps }
     }
@@ -87,8 +97,8 @@ impl Prepared {
 pub(super) struct Int8 {
     prepared: Arc<Prepared>,
     steps: Vec<Step>,
-    /// The maps that are whole, with their channels.
-    maps: Vec<Option<(Rows<u8>, usize)>>,
+    /// The maps that are whole.
+    maps: Vec<Option<Rows<u8>>>,
     /// The outputs.
     float_maps: Vec<Option<Rows>>,
     input: Shape,
@@ -109,17 +119,17 @@ impl Int8 {
         let is_output = |map: usize| plan.outputs.iter().any(|o| o.maps.iter().any(|m| m.0 == map));
         let (mut maps, mut float_maps) = (Vec::new(), Vec::new());
         for (i, (shape, home)) in plan.maps.iter().zip(&layout.homes).enumerate() {
-            let (row, height) = (shape.width * shape.channels, shape.height);
+            let Shape { height, width, channels } = *shape;
             let rows = home.filter(|_| !is_output(i)).map(|home| {
                 // SAFETY: the layout has given the map its place inside the memory, which lives as long as the
                 // engine.
-                unsafe { Rows::new(bytes.as_ptr().cast::<u8>().add(home), row, height) }
+                unsafe { Rows::new(bytes.as_ptr().cast::<u8>().add(home), width, channels, height) }
             });
-            maps.push(rows.map(|rows| (rows, shape.channels)));
+            maps.push(rows);
             float_maps.push(home.filter(|_| is_output(i)).map(|home| {
                 // SAFETY: outputs come first in the layout, one behind the other, and there is a float for each
                 // of their values.
-                unsafe { Rows::new(floats.as_ptr().add(home), row, height) }
+                unsafe { Rows::new(floats.as_ptr().add(home), width, channels, height) }
             }));
         }
         let stem_row = plan.steps.iter().filter(|s| matches!(s.kind, StepKind::Full { .. }));
@@ -193,19 +203,18 @@ impl IntegerWork for Piece<'_> {
         let stem_row = floats.wrapping_add(stem::window_len(engine.input));
         // Where a step of the chain leaves its rows.
         let left = |i: usize| match chain.windows.get(i) {
-            Some(&(start, kept)) => {
-                let row = steps[i].output_shape.width * steps[i].output_shape.channels;
+            Some(&Window { start, rows, pixel }) => {
                 // SAFETY: the chain's windows are inside the thread's memory.
-                Some(unsafe { Rows::new(window.add(start), row, kept) })
+                Some(unsafe { Rows::new(window.add(start), steps[i].output_shape.width, pixel, rows) })
             }
-            None => engine.maps[steps[i].output.0].map(|map| map.0),
+            None => engine.maps[steps[i].output.0],
         };
         let mut strips = Strips::new(chain, steps, piece);
         while let Some((i, rows)) = strips.next() {
             let step = &steps[i];
             let input = match i.checked_sub(1) {
                 Some(above) => left(above),
-                None => engine.maps[step.input.0].map(|map| map.0),
+                None => engine.maps[step.input.0],
             };
             let float = engine.float_maps[step.output.0].map(Target::Floats);
             let target = float.or_else(|| left(i).map(Target::Bytes));
@@ -221,7 +230,7 @@ impl IntegerWork for Piece<'_> {
                         Some(Target::Bytes(output)),
                     ) => {
                         let len = step.output_shape.width * step.output_shape.channels;
-                        let row = Rows::new(stem_row, len, 1);
+                        let row = Rows::new(stem_row, step.output_shape.width, step.output_shape.channels, 1);
                         for y in rows {
                             stem::run(simd.float(), prepared, stride, &mut padded, row, y..y + 1);
                             round(simd, stem_row, *scale, output.row(y), len);

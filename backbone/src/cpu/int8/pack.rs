@@ -1,7 +1,7 @@
 //! Weights of eight bits in the order in which the kernels read them, with what makes bytes of their sums.
 
 use super::simd::{Layout, QUAD, channel};
-use crate::cpu::memory::Buffer;
+use crate::cpu::memory::Part;
 use crate::cpu::packing::panels;
 use crate::plan::{Plan, Step, StepKind};
 use crate::quantised::{ChannelScale, Integers, Quantisation, Rescaled};
@@ -16,7 +16,7 @@ pub(super) struct Conv {
     /// A depthwise is cut into vectors of channels ([`Conv::vectors`]). For each: six columns of weights, those that an
     /// even row of a pair meets in four rows of input and those that the odd row meets, each of four vectors of
     /// quads, spread as [`channel`] says.
-    weights: Buffer,
+    weights: Part,
     /// For each channel in the order of the sums: the bias, less what the input's zero point adds.
     pub(super) bias: Vec<i32>,
     /// What makes the output's bytes (or floats) of the sums.
@@ -30,12 +30,13 @@ pub(super) struct Conv {
 }
 
 impl Conv {
+    /// The packed weights of a step, and what makes the convolution of the place where they are put.
     pub(super) fn new(
         plan: &Plan,
         index: usize,
         quantisation: &Quantisation,
         layout: Layout,
-    ) -> Option<Self> {
+    ) -> Option<(Vec<u8>, impl FnOnce(Part) -> Self + use<>)> {
         let step = plan.steps.get(index)?;
         let rescaled = Rescaled::new(plan, quantisation, index)?;
         let integers = rescaled.integers;
@@ -46,30 +47,32 @@ impl Conv {
         };
         let of = |o: &Option<usize>| o.map_or(ChannelScale::default(), |o| rescaled.channel(o));
         let params: Vec<ChannelScale> = order.iter().map(of).collect();
+        let zero_point = rescaled.input.zero_point;
         let bytes: Vec<u8> = bytes.into_iter().map(i8::cast_unsigned).collect();
         let mut stripped = step.clone();
         (stripped.weights, stripped.bias) = (Vec::new(), Vec::new());
-        Some(Self {
+        let conv = move |weights| Self {
             step: stripped,
-            weights: Buffer::of_bytes(&bytes),
+            weights,
             bias: params.iter().map(|p| p.bias).collect(),
             factor: params.iter().map(|p| p.factor).collect(),
             offset: params.iter().map(|p| p.offset).collect(),
             shared: params.iter().map(|p| p.shared).collect(),
-            padding: vec![rescaled.input.zero_point; channels],
-        })
+            padding: vec![zero_point; channels],
+        };
+        Some((bytes, conv))
     }
 
     /// Bytes of its weights and of what goes with them.
     pub(super) fn bytes(&self) -> usize {
         let by_channel = self.factor.len() + self.offset.len() + self.shared.len();
         let floats = by_channel * size_of::<f32>();
-        self.weights.bytes() + size_of_val(self.bias.as_slice()) + floats + self.padding.len()
+        size_of_val(&*self.weights) + size_of_val(self.bias.as_slice()) + floats + self.padding.len()
     }
 
     /// The packed weights.
     pub(super) fn weights(&self) -> *const i8 {
-        self.weights.as_ptr().cast_const().cast()
+        self.weights.as_ptr().cast()
     }
 
     /// First channel and channels of each vector of a depthwise, for vectors of `bytes`: the last one reaches

@@ -19,6 +19,8 @@ use super::pack::Conv;
 use super::simd::{IntegerSimd, IntegerWork, MOST_LANES, QUAD};
 use crate::cpu::memory::Rows;
 use crate::cpu::packing::{even, panels};
+use crate::cpu::pointwise::ahead;
+use crate::cpu::simd::Simd;
 
 /// Computes some rows of a map.
 ///
@@ -31,10 +33,11 @@ pub(super) unsafe fn run<S: IntegerSimd>(
     conv: &Conv,
     input: Rows<u8>,
     output: Target,
-    shortcut: Option<(Rows<u8>, usize)>,
+    shortcut: Option<Rows<u8>>,
     rows: Range<usize>,
 ) {
     let (depth, width) = (conv.step.input_shape.channels, conv.step.output_shape.width);
+    debug_assert_eq!(input.pixel, depth);
     let mut y = rows.start;
     while y < rows.end {
         let mut count = input.run(y).min(rows.end - y);
@@ -48,9 +51,9 @@ pub(super) unsafe fn run<S: IntegerSimd>(
                 Place::Floats(rows.row(y))
             }
         };
-        let shared = shortcut.map(|(rows, stride)| {
+        let shared = shortcut.map(|rows| {
             count = count.min(rows.run(y));
-            (rows.row(y).cast_const(), stride)
+            (rows.row(y).cast_const(), rows.pixel)
         });
         // SAFETY: `count` rows follow each other in all maps.
         unsafe { product(simd, conv, input.row(y), depth, to, shared, count * width) };
@@ -108,7 +111,8 @@ unsafe fn product<S: IntegerSimd>(
             offset: conv.offset.as_ptr().wrapping_add(channel),
             shared: conv.shared.as_ptr().wrapping_add(channel),
         };
-        for (height, first, tiles) in [(height, 0, higher), (height - 1, higher * height, count - higher)] {
+        let lower = (height - 1, higher, higher * height, count - higher);
+        for (height, begun, first, tiles) in [(height, 0, 0, higher), lower] {
             if tiles == 0 || height == 0 {
                 continue;
             }
@@ -124,6 +128,7 @@ unsafe fn product<S: IntegerSimd>(
                     .map_or(std::ptr::null(), |(at, stride)| at.wrapping_add(first * stride + channel)),
                 shared_stride: shared.map_or(0, |(_, stride)| stride),
                 shared_filled: shared_channels.saturating_sub(channel).min(width),
+                begun,
                 tiles,
             };
             tiles.dispatch(simd, vectors, height);
@@ -153,6 +158,8 @@ struct Tiles {
     channels: usize,
     /// Channels of the panel that there are.
     filled: usize,
+    /// Tiles of the panel that were before them.
+    begun: usize,
     /// The shortcut's first pixel, its channel of this panel; null where none is added.
     shared: *const u8,
     shared_stride: usize,
@@ -225,7 +232,10 @@ impl<const VECTORS: usize, const ROWS: usize> IntegerWork for Shaped<VECTORS, RO
         let Self(tiles) = self;
         let Tiles { mut input, depth, params, mut output, channels, mut shared, shared_stride, .. } = tiles;
         let width = VECTORS * S::LANES;
-        for _ in 0..tiles.tiles {
+        let panel = depth.div_ceil(QUAD) * width * QUAD;
+        for tile in tiles.begun..tiles.begun + tiles.tiles {
+            let next = params.weights.wrapping_add(panel).cast();
+            let (mut ahead, step) = ahead(next, width, tile);
             // SAFETY: the caller of `product` vouches for the pixels; the panel has a quad of weights for each
             // four input channels and output channel, and one of each other parameter for each channel.
             unsafe {
@@ -236,6 +246,8 @@ impl<const VECTORS: usize, const ROWS: usize> IntegerWork for Shaped<VECTORS, RO
                     let w: [S::Sums; VECTORS] =
                         std::array::from_fn(|v| simd.load_weights(at.add(v * S::LANES * QUAD)));
                     at = at.add(width * QUAD);
+                    simd.float().prefetch(ahead);
+                    ahead = ahead.wrapping_add(step);
                     for r in 0..ROWS {
                         let x = simd.splat_quad(input.add(r * depth + i));
                         for v in 0..VECTORS {

@@ -1,8 +1,8 @@
 //! AVX-512F: 16 values a vector, 32 registers.
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_storeu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 use super::{Simd, Work};
@@ -14,7 +14,8 @@ pub(in crate::cpu) struct Avx512(());
 impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
-    const TILE_ROWS: [usize; 3] = [14, 14, 9];
+    // A few less than fit (14, 9): on a Zen 5 the sums of a fuller tile are stored more slowly than the next one's are begun.
+    const TILE_ROWS: [usize; 3] = [14, 10, 8];
     const SUMS: usize = 10;
 
     fn detect() -> Option<Self> {
@@ -36,6 +37,12 @@ impl Simd for Avx512 {
     unsafe fn load(self, from: *const f32) -> __m512 {
         // SAFETY: the caller vouches for the values at `from`, `self` for the instruction.
         unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a hint, which may be given for any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
 
     #[inline(always)]

@@ -21,8 +21,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     type Vector: Copy;
     /// Values in a vector.
     const LANES: usize;
-    /// Rows of a pointwise tile of one, two and three vectors: as many as the registers hold. None where tiles
-    /// of so many vectors are not used.
+    /// Rows of a pointwise tile of one, two and three vectors: no more than the registers hold, and enough to keep the
+    /// multiply-add units busy. None where tiles of so many vectors are not used.
     const TILE_ROWS: [usize; 3];
     /// Sums of a depthwise block: enough to keep the multiply-add units busy, and no more than the registers hold
     /// beside the weights of two rows. Two at least.
@@ -46,6 +46,11 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `from`.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
+
+    /// Asks for the cache line at that address to be brought to L2; nothing happens where there is no memory.
+    /// Without instructions for it, nothing happens at all.
+    #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
 
     /// Writes a vector to `to`.
     ///
