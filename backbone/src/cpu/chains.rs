@@ -464,12 +464,10 @@ mod tests {
         for chain in &chains {
             let steps = &plan.steps[chain.steps.clone()];
             let height = steps[steps.len() - 1].output_shape.height;
-            match steps.len() > 1 && super::weights(steps, values) > values.windows {
-                true => heavy += usize::from(chain.strip == height),
-                false => light += usize::from(chain.strip < height),
-            }
-            // A chain of one step has no windows: it goes down the map whole where its weights are many.
             let many = super::weights(steps, values) > values.windows;
+            heavy += usize::from(many && steps.len() > 1 && chain.strip == height);
+            light += usize::from(!many && chain.strip < height);
+            // A chain of one step has no windows: it goes down the map whole where its weights are many.
             assert!(steps.len() > 1 || !many || chain.strip == height);
         }
         assert!(heavy > 0 && light > 0, "{heavy} {light}");

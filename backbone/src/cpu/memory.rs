@@ -70,11 +70,11 @@ impl Buffer {
     /// In huge pages, where so many bytes are worth it and the system gives them.
     #[cfg(target_os = "linux")]
     fn mapped(lines: usize, bytes: usize) -> Option<Self> {
-        // Room to begin at a huge page, and to end with a whole one.
-        let all = bytes.checked_next_multiple_of(HUGE)?.checked_add(HUGE)?;
         if bytes < HUGE {
             return None;
         }
+        // Room to begin at a huge page, and to end with a whole one.
+        let all = bytes.checked_next_multiple_of(HUGE)?.checked_add(HUGE)?;
         // SAFETY: new memory, at whatever place the system chooses.
         let start = unsafe {
             mmap_anonymous(std::ptr::null_mut(), all, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
@@ -96,16 +96,8 @@ impl Buffer {
 
     /// Pieces of bytes one after the other, each at a multiple of 64.
     pub(super) fn of_pieces(pieces: &[Vec<u8>]) -> impl Iterator<Item = Part> {
-        let mut end = 0;
-        let ranges: Vec<Range<usize>> = pieces
-            .iter()
-            .map(|piece| {
-                let start = end;
-                end += piece.len().div_ceil(LINE_BYTES) * LINE;
-                start..end
-            })
-            .collect();
-        let buffer = Self::new(end);
+        let (ranges, len) = places(pieces.iter().map(|piece| piece.len().div_ceil(LINE_BYTES) * LINE));
+        let buffer = Self::new(len);
         for (piece, range) in pieces.iter().zip(&ranges) {
             // SAFETY: the buffer is new, and has room for the piece there.
             unsafe {
@@ -150,6 +142,18 @@ impl Buffer {
         // SAFETY: a line is so many values without gaps.
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.lines.len() * LINE) }
     }
+}
+
+/// Places for pieces of so many values one after the other, each at the beginning of a line, and the end of the last.
+pub(super) fn places(lens: impl Iterator<Item = usize>) -> (Vec<Range<usize>>, usize) {
+    let mut end = 0_usize;
+    let place = |len: usize| {
+        let start = end.next_multiple_of(LINE);
+        end = start + len;
+        start..end
+    };
+    let places = lens.map(place).collect();
+    (places, end)
 }
 
 /// Some values of a buffer that nobody writes to.

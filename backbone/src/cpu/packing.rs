@@ -1,8 +1,6 @@
 //! Weights in the order in which the kernels read them.
 
-use std::ops::Range;
-
-use super::memory::{Buffer, LINE, Part};
+use super::memory::{Buffer, Part, places};
 use super::simd::InstructionSet;
 use crate::network::Activation;
 use crate::plan::{Step, StepKind};
@@ -26,16 +24,8 @@ pub(super) struct Prepared {
 /// All steps of a plan. Their weights lie together in the plan's order, so that behind a step's weights lie those that
 /// will be needed next (but for the last step of a chain, when it has more strips to go).
 pub(super) fn prepare(steps: &[Step], instructions: InstructionSet) -> Vec<Prepared> {
-    let mut end = 0_usize;
-    let ranges: Vec<Range<usize>> = steps
-        .iter()
-        .map(|step| {
-            let start = end.next_multiple_of(LINE);
-            end = start + packed_len(step, instructions);
-            start..end
-        })
-        .collect();
-    let mut buffer = Buffer::new(end);
+    let (ranges, len) = places(steps.iter().map(|step| packed_len(step, instructions)));
+    let mut buffer = Buffer::new(len);
     let memory = buffer.as_mut_slice();
     for (step, range) in steps.iter().zip(&ranges) {
         let mut packed = memory[range.clone()].iter_mut();
@@ -118,6 +108,7 @@ pub(super) fn even(len: usize, most: usize) -> impl Iterator<Item = (usize, usiz
 mod tests {
     use super::*;
     use crate::architecture::Backbone;
+    use crate::cpu::memory::LINE;
     use crate::plan::Plan;
     use crate::weights::Weights;
 
