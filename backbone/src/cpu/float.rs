@@ -5,7 +5,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::chains::{Chain, Layout, Window};
+use super::chains::{Chain, Window};
+use super::layout::Layout;
 use super::memory::{Buffer, LINE, Rows};
 use super::packing::Prepared;
 use super::schedule::Strips;

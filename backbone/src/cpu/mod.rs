@@ -19,6 +19,7 @@ mod chains;
 mod depthwise;
 mod float;
 mod int8;
+mod layout;
 mod mean;
 mod memory;
 mod packing;
@@ -29,7 +30,8 @@ mod simd;
 mod stem;
 mod threads;
 
-use chains::{Chain, Layout, Values};
+use chains::{Chain, Values};
+use layout::Layout;
 use schedule::Schedule;
 pub use simd::InstructionSet;
 use stem::Input;
@@ -174,7 +176,7 @@ impl CpuEngine {
         let pool = Pool::new(options.threads).map_err(Error::Thread)?;
         let values = weights.values(plan.input(), options.l2(pool.threads()));
         let chains = chains::chains(&plan, values, pool.threads(), options.streamed);
-        let layout: Layout = chains::layout(&plan, &chains, values);
+        let layout: Layout = layout::layout(&plan, &chains, values);
         let kernels: Box<dyn Kernels> = match &weights {
             Weights::Floats(steps) => {
                 let steps = Arc::clone(steps);
@@ -211,8 +213,8 @@ impl CpuEngine {
         Footprint {
             weights,
             maps: self.kernels.memory(),
-            traffic: chains::traffic(&self.plan, &self.schedule.chains, values),
-            traffic_by_layer: chains::traffic(&self.plan, &one_by_one, values),
+            traffic: layout::traffic(&self.plan, &self.schedule.chains, values),
+            traffic_by_layer: layout::traffic(&self.plan, &one_by_one, values),
         }
     }
 

@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Kernels;
-use super::chains::{Chain, Layout, Window};
+use super::chains::{Chain, Window};
+use super::layout::Layout;
 use super::memory::{Buffer, Part, Rows};
 use super::packing;
 use super::schedule::Strips;
