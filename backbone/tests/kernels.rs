@@ -23,6 +23,8 @@ fn check(mut made: Made, both: bool) {
             [(false, 1, 0), (true, 1, 0), (true, 1, 24 << 10), (true, 3, 96 << 10), (true, 3, 2 << 20)]
         {
             let options = CpuOptions { threads, instructions, l2, streamed };
+            // The matrix unit multiplies numbers of 16 bits, a hundredth as precise; made-up blocks add that up.
+            let allowed = if instructions == InstructionSet::Amx { 1e-3 } else { 1e-5 };
             let mut engine = CpuEngine::with_options(made.plan.clone(), options).unwrap();
             // Twice: the second run meets used buffers.
             engine.run(&vec![9.0; input.len()]).unwrap();
@@ -35,7 +37,7 @@ fn check(mut made: Made, both: bool) {
                     let difference = difference(expected, got);
                     let steps: Vec<_> = made.plan.steps.iter().map(|s| (s.kind, s.output_shape)).collect();
                     assert!(
-                        difference < 1e-5,
+                        difference < allowed,
                         "{difference}: {of}, {options:?}, {:?}, {steps:?}",
                         made.plan.input()
                     );

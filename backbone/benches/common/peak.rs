@@ -32,7 +32,7 @@ pub(crate) fn peak(set: InstructionSet) -> f64 {
         let start = Instant::now();
         let lanes = match set {
             // SAFETY: the engine runs with these instructions, so the processor has them.
-            InstructionSet::Avx512 => unsafe {
+            InstructionSet::Avx512 | InstructionSet::Amx => unsafe {
                 wide(black_box(TURNS));
                 16
             },

@@ -30,9 +30,10 @@
 
 use std::ops::Range;
 
-use super::memory::Rows;
+use super::memory::{LINE, Rows};
 use super::packing::{Prepared, even};
 use super::simd::{Simd, Work};
+use super::tiles::{Place, place};
 
 /// Bytes of input that a group of channels should have under a pair of rows: half of an L1 of 48 KiB, for what is
 /// written has to be there, too; three quarters of one of 32.
@@ -46,18 +47,23 @@ const MOST_ROWS: usize = 5;
 ///
 /// # Safety
 /// The rows of `output`, those of `input` that they need and those of `shortcut`, where the step has one,
-/// must be in memory, and nobody else may write to them.
+/// must be in memory, and nobody else may write to them. Tiles are for steps that are so [split](Simd::SPLITS): of whole vectors of channels,
+/// without a shortcut, and no more than [fit](super::tiles::fits).
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(
     simd: S,
     prepared: &Prepared,
     stride: usize,
     input: Rows,
-    output: Rows,
+    output: Place,
     shortcut: Option<Rows>,
     rows: Range<usize>,
 ) {
     let step = &prepared.step;
+    let (output, tiles) = match output {
+        Place::Rows(rows) => (Some(rows), std::ptr::null_mut()),
+        Place::Tiles(tiles) => (None, tiles),
+    };
     let (height, channels) = (step.input_shape.height, step.output_shape.channels);
     let under = rows.len().min(2).saturating_sub(1) * stride + 3;
     let most = (GROUP / (under * step.input_shape.width * size_of::<S::Vector>()).max(1)).max(LEAST);
@@ -72,17 +78,22 @@ pub(super) unsafe fn run<S: Simd>(
                 prepared,
                 stride,
                 from: input.pixel,
-                to: output.pixel,
+                to: output.map_or(0, |output| output.pixel),
                 input: std::array::from_fn(|k| input.row(top.wrapping_add(k).min(height - 1)).cast_const()),
                 above: y > 0,
                 below: bottom < height,
-                output: std::array::from_fn(|n| output.row(y + n.min(count - 1))),
+                output: std::array::from_fn(|n| match output {
+                    Some(output) => output.row(y + n.min(count - 1)),
+                    None => std::ptr::null_mut(),
+                }),
                 shared: std::array::from_fn(|n| match shortcut {
                     Some(other) => other.row(y + n.min(count - 1)).cast_const(),
                     None => std::ptr::null(),
                 }),
                 shared_step: shortcut.map_or(0, |other| other.pixel),
                 shared_channels: shortcut.and(step.shortcut.as_ref()).map_or(0, |s| s.channels),
+                tiles,
+                pixel: (y - rows.start) * step.output_shape.width,
             };
             let vectors = first..first + vectors;
             // SAFETY: as the caller vouches.
@@ -122,6 +133,10 @@ struct Band<'a> {
     shared_step: usize,
     /// Channels added.
     shared_channels: usize,
+    /// Where results go instead, split for the matrix unit, unless it is null.
+    tiles: *mut f32,
+    /// The first pixel's place among those.
+    pixel: usize,
 }
 
 impl Band<'_> {
@@ -282,6 +297,20 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
                             }
                         }
                     }
+                }
+                if S::SPLITS && !band.tiles.is_null() {
+                    for n in 0..ROWS {
+                        for i in 0..COUNT {
+                            let pixel = band.pixel + n * prepared.step.output_shape.width + x + i;
+                            let half = band.tiles.add(place(pixel, vector, channels));
+                            simd.store_parts(half, simd.clamp(sums[n][i], low, high));
+                            if vector % 2 == 0 && first + S::LANES == channels {
+                                // The other half of the last row is multiplied, too.
+                                simd.store_parts(half.add(LINE / 2), simd.splat(0.0));
+                            }
+                        }
+                    }
+                    continue;
                 }
                 let whole = first + S::LANES <= band.shared_channels;
                 for n in 0..ROWS {

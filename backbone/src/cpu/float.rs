@@ -12,6 +12,9 @@ use super::packing::Prepared;
 use super::schedule::Strips;
 use super::simd::{InstructionSet, Simd, Work};
 use super::stem::{self, Input, Padded};
+#[cfg(target_arch = "x86_64")]
+use super::tiles::Unit;
+use super::tiles::{self, Place};
 use super::{Kernels, depthwise, mean, pointwise};
 use crate::network::Shape;
 use crate::plan::{Plan, Step, StepKind};
@@ -77,6 +80,8 @@ impl Kernels for Float {
             return;
         }
         let window = self.memory.as_ptr().wrapping_add(self.windows + thread * self.thread_len);
+        #[cfg(target_arch = "x86_64")]
+        let _unit = (self.instructions == InstructionSet::Amx).then(Unit::ready);
         self.instructions.run(Piece { float: self, chain, piece, input, window });
     }
 
@@ -121,17 +126,50 @@ impl Work for Piece<'_> {
             None => float.maps[steps[i].output.0],
         };
         let mut strips = Strips::new(chain, steps, piece);
+        // Two, so that a step may read the one and write the other.
+        let scratch = [0, 1].map(|i| window.wrapping_add(stem::window_len(float.input) + i * tiles::SCRATCH));
+        let mut before = false;
         while let Some((i, rows)) = strips.next() {
             let input = match i.checked_sub(1) {
                 Some(above) => left(above),
                 None => float.maps[steps[i].input.0],
             };
-            let call = Call { prepared: &prepared[i], input, output: left(i), rows };
+            // The matrix unit's next product takes its pixels split, and whoever has them in registers can do that at once.
+            let split = i + 1 < steps.len() && prepared[i + 1].tiled && splits(&prepared[i], rows.len());
+            let tiles = Tiles {
+                scratch: scratch[i % 2],
+                input: before,
+                output: split.then_some(scratch[(i + 1) % 2]),
+            };
+            before = split;
+            let call = Call { prepared: &prepared[i], input, output: left(i), rows, tiles };
             // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece are
             // one thread's.
             unsafe { call.run(simd, float, &mut padded) };
         }
     }
+}
+
+/// Whether a step can leave its rows split, in the scratch.
+fn splits(prepared: &Prepared, rows: usize) -> bool {
+    let (step, shape) = (&prepared.step, prepared.step.output_shape);
+    let can = match step.kind {
+        StepKind::Pointwise => prepared.tiled,
+        StepKind::Depthwise { .. } => shape.channels.is_multiple_of(tiles::SIDE),
+        _ => false,
+    };
+    can && step.shortcut.is_none() && tiles::fits(rows * shape.width, shape.channels)
+}
+
+/// What the matrix unit reads and writes beside maps.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "there is none"))]
+struct Tiles {
+    /// For the step's pixels, split.
+    scratch: *mut f32,
+    /// Whether they are there.
+    input: bool,
+    /// Where results go, split, instead of to rows.
+    output: Option<*mut f32>,
 }
 
 /// Some rows of one step.
@@ -140,6 +178,7 @@ struct Call<'a> {
     input: Option<Rows>,
     output: Option<Rows>,
     rows: Range<usize>,
+    tiles: Tiles,
 }
 
 impl Call<'_> {
@@ -147,7 +186,7 @@ impl Call<'_> {
     /// As the kernels ask.
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S, float: &Float, padded: &mut Padded<'_>) {
-        let Self { prepared, input, output, rows } = self;
+        let Self { prepared, input, output, rows, tiles } = self;
         let shortcut = prepared.step.shortcut.as_ref().and_then(|shortcut| float.maps[shortcut.map.0]);
         // SAFETY: as the caller vouches.
         unsafe {
@@ -155,11 +194,22 @@ impl Call<'_> {
                 (StepKind::Full { stride }, _, Some(output)) => {
                     stem::run(simd, prepared, stride, padded, output, rows);
                 }
+                #[cfg(target_arch = "x86_64")]
+                (StepKind::Pointwise, Some(input), Some(output)) if prepared.tiled => {
+                    let from = match tiles.input {
+                        true => Place::Tiles(tiles.scratch),
+                        false => Place::Rows(input),
+                    };
+                    let to = tiles.output.map_or(Place::Rows(output), Place::Tiles);
+                    tiles::product(prepared, from, to, rows.clone(), tiles.scratch);
+                    pointwise::add_shortcut(prepared, output, shortcut, rows);
+                }
                 (StepKind::Pointwise, Some(input), Some(output)) => {
                     pointwise::run(simd, prepared, input, output, shortcut, rows);
                 }
                 (StepKind::Depthwise { stride }, Some(input), Some(output)) => {
-                    depthwise::run(simd, prepared, stride, input, output, shortcut, rows);
+                    let to = tiles.output.map_or(Place::Rows(output), Place::Tiles);
+                    depthwise::run(simd, prepared, stride, input, to, shortcut, rows);
                 }
                 (StepKind::GlobalMean, Some(input), Some(output)) => mean::run(prepared, input, output),
                 // The plan gives every map that is read a place.

@@ -29,6 +29,7 @@ mod schedule;
 mod simd;
 mod stem;
 mod threads;
+mod tiles;
 
 use chains::{Chain, Values};
 use layout::Layout;
@@ -89,8 +90,10 @@ impl Weights {
         // The weights have to be there, too.
         let windows = l2 / 2;
         match self {
-            Self::Floats(_) => {
-                Values { bytes: size_of::<f32>(), own: stem::window_len(input), spread: true, windows }
+            Self::Floats(steps) => {
+                let scratch = if steps.iter().any(|step| step.tiled) { 2 * tiles::SCRATCH } else { 0 };
+                let own = stem::window_len(input) + scratch;
+                Values { bytes: size_of::<f32>(), own, spread: true, windows }
             }
             Self::Integers(_) => Values { bytes: 1, own: 0, spread: false, windows },
         }

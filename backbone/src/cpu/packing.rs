@@ -2,6 +2,7 @@
 
 use super::memory::{Buffer, Part, places};
 use super::simd::InstructionSet;
+use super::tiles;
 use crate::network::Activation;
 use crate::plan::{Step, StepKind};
 
@@ -17,6 +18,8 @@ pub(super) struct Prepared {
     /// A depthwise is cut into vectors of channels, the last reaching back to end with the last channel;
     /// each has its nine weights and its bias. With fewer channels than lanes: nine rows of channels.
     pub(super) weights: Part,
+    /// Whether they are packed for the matrix unit instead, as [`tiles::pack`] has it.
+    pub(super) tiled: bool,
     /// The bias as it is in the step; read where channels are taken one by one.
     pub(super) bias: Vec<f32>,
 }
@@ -36,7 +39,11 @@ pub(super) fn prepare(steps: &[Step], instructions: InstructionSet) -> Vec<Prepa
         debug_assert_eq!(packed.len(), 0, "{}", step.name);
     }
     let parts = buffer.parts(ranges);
-    steps.iter().zip(parts).map(|(step, weights)| Prepared::new(step, weights)).collect()
+    steps
+        .iter()
+        .zip(parts)
+        .map(|(step, weights)| Prepared::new(step, weights, is_tiled(step, instructions)))
+        .collect()
 }
 
 /// Values that the weights of a step take.
@@ -44,6 +51,11 @@ fn packed_len(step: &Step, instructions: InstructionSet) -> usize {
     let mut len = 0;
     pack(step, instructions, |row, blank| len += row.len() + blank);
     len
+}
+
+/// Whether a step is one for the matrix unit.
+fn is_tiled(step: &Step, instructions: InstructionSet) -> bool {
+    instructions == InstructionSet::Amx && tiles::takes(step)
 }
 
 /// Gives `put` the weights and biases of a step in the order in which they are read, with the number of zeros that
@@ -54,6 +66,7 @@ fn pack(step: &Step, instructions: InstructionSet, mut put: impl FnMut(&[f32], u
     let rows = || step.weights.chunks_exact(channels).chain([step.bias.as_slice()]);
     match step.kind {
         StepKind::GlobalMean => {}
+        StepKind::Pointwise if is_tiled(step, instructions) => tiles::pack(step, put),
         StepKind::Depthwise { .. } if channels < lanes => put(&step.weights, 0),
         StepKind::Depthwise { .. } => {
             for first in (0..channels).step_by(lanes) {
@@ -71,7 +84,7 @@ fn pack(step: &Step, instructions: InstructionSet, mut put: impl FnMut(&[f32], u
 }
 
 impl Prepared {
-    fn new(step: &Step, weights: Part) -> Self {
+    fn new(step: &Step, weights: Part, tiled: bool) -> Self {
         let limits = match step.activation {
             Activation::Relu6 => (0.0, 6.0),
             Activation::Linear => (f32::NEG_INFINITY, f32::INFINITY),
@@ -79,7 +92,7 @@ impl Prepared {
         let mut step = step.clone();
         step.weights = Vec::new();
         let bias = std::mem::take(&mut step.bias);
-        Self { step, limits, weights, bias }
+        Self { step, limits, weights, tiled, bias }
     }
 
     /// Bytes of its weights.

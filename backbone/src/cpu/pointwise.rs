@@ -57,16 +57,30 @@ pub(super) unsafe fn run<S: Simd>(
         unsafe { product(simd, prepared, source, output.row(y), output.pixel, count * width) };
         y += count;
     }
-    if let Some(other) = shortcut {
-        let shared = step.shortcut.as_ref().map_or(0, |s| s.channels);
-        for y in rows {
-            for x in 0..width {
-                // SAFETY: the pixel is inside both rows, which are different maps.
-                unsafe {
-                    let from = std::slice::from_raw_parts(other.row(y).add(x * other.pixel), shared);
-                    let to = std::slice::from_raw_parts_mut(output.row(y).add(x * output.pixel), shared);
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-                }
+    // SAFETY: as the caller vouches.
+    unsafe { add_shortcut(prepared, output, shortcut, rows) };
+}
+
+/// Adds the shortcut, where the step has one, to rows that are computed.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+pub(super) unsafe fn add_shortcut(
+    prepared: &Prepared,
+    output: Rows,
+    shortcut: Option<Rows>,
+    rows: Range<usize>,
+) {
+    let Some(other) = shortcut else { return };
+    let shared = prepared.step.shortcut.as_ref().map_or(0, |s| s.channels);
+    for y in rows {
+        for x in 0..prepared.step.output_shape.width {
+            // SAFETY: the pixel is inside both rows, which are different maps.
+            unsafe {
+                let from = std::slice::from_raw_parts(other.row(y).add(x * other.pixel), shared);
+                let to = std::slice::from_raw_parts_mut(output.row(y).add(x * output.pixel), shared);
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             }
         }
     }

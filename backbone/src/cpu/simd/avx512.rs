@@ -6,6 +6,7 @@ use std::arch::x86_64::{
 };
 
 use super::{Simd, Work};
+use crate::cpu::tiles::put_half;
 
 /// Proof that the processor has AVX-512F.
 #[derive(Clone, Copy)]
@@ -56,6 +57,14 @@ impl Simd for Avx512 {
         let mask = if count < Self::LANES { (1_u16 << count) - 1 } else { u16::MAX };
         // SAFETY: the caller vouches for the values that the mask lets through, `self` for the instruction.
         unsafe { _mm512_mask_storeu_ps(to, mask, vector) }
+    }
+
+    const SPLITS: bool = true;
+
+    #[inline(always)]
+    unsafe fn store_parts(self, half: *mut f32, vector: __m512) {
+        // SAFETY: as the caller vouches; processors with the matrix unit have the instructions.
+        unsafe { put_half(half, vector) }
     }
 
     #[inline(always)]

@@ -186,7 +186,7 @@ impl IntegerSet {
         let best = match instructions {
             InstructionSet::Scalar => &[][..],
             InstructionSet::Avx2 => &[Self::AvxVnni, Self::Avx2],
-            InstructionSet::Avx512 => &[Self::Avx512Vnni, Self::AvxVnni, Self::Avx2],
+            InstructionSet::Avx512 | InstructionSet::Amx => &[Self::Avx512Vnni, Self::AvxVnni, Self::Avx2],
         };
         best.iter().copied().find(|set| set.is_available()).unwrap_or(Self::Scalar)
     }
