@@ -23,6 +23,7 @@
 use std::ops::Range;
 
 use super::memory::LINE_BYTES;
+use super::tiles;
 use crate::plan::{Plan, Step, StepKind};
 
 /// Pixels that a strip should have, so that tiles of a product are full, and a depthwise goes down more than one pair of
@@ -53,6 +54,8 @@ pub(super) struct Values {
     /// Whether pixels in windows may lie further apart than they are long, see [`Values::pixel`]. The kernels of
     /// integers do without.
     pub(super) spread: bool,
+    /// Whether the matrix unit computes the steps that it takes.
+    pub(super) tiled: bool,
     /// Bytes that all windows of a chain may take, and that L2 keeps of its weights beside them.
     pub(super) windows: usize,
 }
@@ -193,7 +196,7 @@ fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
         }
         _ => 0,
     };
-    2 * (left + again) + cuts * twice(steps) + meeting
+    2 * (left + again) + cuts * twice(steps, values) + meeting
 }
 
 /// Bytes of the weights of steps.
@@ -202,13 +205,14 @@ fn weights(steps: &[Step], values: Values) -> usize {
     steps.iter().map(of).sum::<usize>() * values.bytes
 }
 
-/// Multiply-adds that are computed by both threads at a cut.
-fn twice(steps: &[Step]) -> usize {
+/// Multiply-adds that are computed by both threads at a cut; those of the matrix unit take a third of the time.
+fn twice(steps: &[Step], values: Values) -> usize {
     let height = |step: &Step| step.output_shape.height.max(1);
     let (mut first, mut end) = steps.last().map_or((0, 0), |last| (height(last) / 2, height(last) / 2));
     let mut sum = 0;
     for step in steps.iter().rev() {
-        sum += end.saturating_sub(first) * step.multiply_adds() / height(step);
+        let quick = if values.tiled && tiles::takes(step) { 3 } else { 1 };
+        sum += end.saturating_sub(first) * step.multiply_adds() / height(step) / quick;
         (first, end) = (begin(step, first), reach(step, end));
     }
     sum
@@ -287,7 +291,8 @@ pub(super) mod tests {
     use crate::architecture::Backbone;
     use crate::weights::Weights;
 
-    pub(in crate::cpu) const FLOATS: Values = Values { bytes: 4, own: 0, spread: true, windows: 256 * 1024 };
+    pub(in crate::cpu) const FLOATS: Values =
+        Values { bytes: 4, own: 0, spread: true, tiled: false, windows: 256 * 1024 };
 
     pub(in crate::cpu) fn plan(name: &str, side: usize) -> Plan {
         let network = name.parse::<Backbone>().unwrap().classifier(10);

@@ -91,11 +91,12 @@ impl Weights {
         let windows = l2 / 2;
         match self {
             Self::Floats(steps) => {
-                let scratch = if steps.iter().any(|step| step.tiled) { 2 * tiles::SCRATCH } else { 0 };
+                let tiled = steps.iter().any(|step| step.tiled);
+                let scratch = if tiled { 2 * tiles::SCRATCH } else { 0 };
                 let own = stem::window_len(input) + scratch;
-                Values { bytes: size_of::<f32>(), own, spread: true, windows }
+                Values { bytes: size_of::<f32>(), own, spread: true, tiled, windows }
             }
-            Self::Integers(_) => Values { bytes: 1, own: 0, spread: false, windows },
+            Self::Integers(_) => Values { bytes: 1, own: 0, spread: false, tiled: false, windows },
         }
     }
 }
