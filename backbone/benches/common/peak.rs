@@ -32,6 +32,7 @@ pub(crate) fn peak(set: InstructionSet) -> f64 {
         let start = Instant::now();
         let lanes = match set {
             // SAFETY: the engine runs with these instructions, so the processor has them.
+            // That of vectors for the matrix unit, too, which may be above it.
             InstructionSet::Avx512 | InstructionSet::Amx => unsafe {
                 wide(black_box(TURNS));
                 16

@@ -47,8 +47,8 @@ const MOST_ROWS: usize = 5;
 ///
 /// # Safety
 /// The rows of `output`, those of `input` that they need and those of `shortcut`, where the step has one,
-/// must be in memory, and nobody else may write to them. Tiles are for steps that are so [split](Simd::SPLITS): of whole vectors of channels,
-/// without a shortcut, and no more than [fit](super::tiles::fits).
+/// must be in memory, and nobody else may write to them. Where `output` is tiles, [`Simd::SPLITS`] must hold, channels be a
+/// multiple of a vector, no shortcut be there, and the pixels [fit](super::tiles::fits).
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(
     simd: S,

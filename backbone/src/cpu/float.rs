@@ -32,7 +32,7 @@ pub(super) struct Float {
     /// The maps, then the memory of each thread.
     memory: Buffer,
     threads: usize,
-    /// Where the first thread's memory begins: the stem's rows and the windows of a chain.
+    /// Where the first thread's memory begins: the stem's rows, pixels for the matrix unit, and the windows of a chain.
     windows: usize,
     /// Values of a thread's memory.
     thread_len: usize,
@@ -144,7 +144,8 @@ impl Work for Piece<'_> {
             before = split;
             let call = Call { prepared: &prepared[i], input, output: left(i), rows, tiles };
             // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece are
-            // one thread's.
+            // one thread's, as is the scratch, where `splits` has seen to it that there is room. A 1×1 needs the rows that were left there
+            // and no others. The matrix unit was made ready by `piece` on this thread.
             unsafe { call.run(simd, float, &mut padded) };
         }
     }

@@ -136,7 +136,7 @@ pub struct ChainTime {
 pub struct Footprint {
     /// Weights, as the kernels read them.
     pub weights: usize,
-    /// Maps, and the windows of each thread.
+    /// Maps, and what each thread works in.
     pub maps: usize,
     /// What a run reads from whole maps and writes to them: what streaming leaves of `traffic_by_layer`. Less where
     /// L2 is larger, more where threads share the work.

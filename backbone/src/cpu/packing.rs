@@ -129,7 +129,7 @@ mod tests {
     fn weights_lie_in_the_order_in_which_they_are_read() {
         let network = "mobilenext-0.5".parse::<Backbone>().unwrap().classifier(10);
         let plan = Plan::new(&network, &Weights::untrained(&network), 64, 64).unwrap();
-        for instructions in [InstructionSet::Scalar, InstructionSet::Avx2, InstructionSet::Avx512] {
+        for instructions in InstructionSet::ALL {
             let prepared = prepare(&plan.steps, instructions);
             let mut end: Option<*const f32> = None;
             for (step, prepared) in plan.steps.iter().zip(&prepared) {
@@ -138,6 +138,10 @@ mod tests {
                 let gap = end.map_or(0, |end| range.start.addr() - end.addr());
                 assert!(gap < LINE * size_of::<f32>(), "{gap} bytes before {}", step.name);
                 end = Some(range.end);
+                // What is packed for the matrix unit has a test of its own.
+                if prepared.tiled {
+                    continue;
+                }
                 // Nothing is lost and nothing added but zeros; a vector that reaches back has channels twice.
                 let lanes = instructions.lanes();
                 let channels = step.output_shape.channels;

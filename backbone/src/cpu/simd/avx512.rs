@@ -63,7 +63,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn store_parts(self, half: *mut f32, vector: __m512) {
-        // SAFETY: as the caller vouches; processors with the matrix unit have the instructions.
+        // SAFETY: as the caller vouches; `self` exists, so the processor has the instructions.
         unsafe { put_half(half, vector) }
     }
 

@@ -70,7 +70,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// Writes a vector as the matrix unit takes it, high and low parts apart: to half a row of a tile, see [`super::tiles`].
     ///
     /// # Safety
-    /// The row and that of the tile behind it must be writable, and the matrix unit there.
+    /// The row and that of the tile behind it must be writable.
     #[inline(always)]
     unsafe fn store_parts(self, _half: *mut f32, _vector: Self::Vector) {}
 
@@ -104,6 +104,8 @@ pub enum InstructionSet {
     Avx512,
     /// AVX-512, and 1×1 convolutions on the matrix unit of server processors since Sapphire Rapids, on Linux: a product is three of
     /// bf16, together exact to some 2⁻¹⁶. Results differ by 1e-5 of the outputs' range from those of the other sets.
+    /// Asking whether it is available asks the system for the unit, after which threads of this process need signal stacks with
+    /// room for its registers (`AT_MINSIGSTKSZ`).
     Amx,
 }
 

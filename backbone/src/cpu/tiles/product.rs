@@ -1,0 +1,185 @@
+//! A product on the matrix unit, panel by panel.
+
+#![expect(unsafe_code, reason = "tiles and rows are reached through pointers")]
+
+use std::arch::x86_64::{
+    _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_mask_storeu_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
+};
+use std::ops::Range;
+
+use super::split::{Walk, low_bits, put, split};
+use super::unit::{Operands, Sums, store, zero};
+use super::{DEPTH, LINE, Place, SCRATCH, SIDE, TILE, panels};
+use crate::cpu::packing::Prepared;
+
+/// `output[p] = clamp(input[p] × weights + bias)` for some rows of a map.
+///
+/// # Safety
+/// `prepared` must be packed for the unit, and a [`Unit`](super::Unit) ready on this thread. The rows must be readable at `input`, and writable at `output`; at `scratch`,
+/// a multiple of 64, [`SCRATCH`] values, unless the input is tiles. Tiles must have room for the pixels, see [`super::fits`].
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(in crate::cpu) unsafe fn product(
+    prepared: &Prepared,
+    input: Place,
+    output: Place,
+    rows: Range<usize>,
+    scratch: *mut f32,
+) {
+    debug_assert!(prepared.tiled);
+    let step = &prepared.step;
+    let (depth, channels, width) =
+        (step.input_shape.channels, step.output_shape.channels, step.output_shape.width);
+    let (pixels, deep) = (rows.len() * width, depth.div_ceil(DEPTH));
+    // Of a pixel tile, high and low.
+    let strip = deep * 2 * TILE;
+    let most = match input {
+        Place::Rows(_) => SCRATCH / (2 * strip) * 2 * SIDE,
+        Place::Tiles(_) => pixels,
+    };
+    debug_assert!(most > 0 || pixels == 0, "too deep for the scratch");
+    let mut sums = [const { Sums([0.0; 4 * TILE]) }; 2];
+    let mut turn = 0;
+    let mut first = 0;
+    while first < pixels && most > 0 {
+        let count = most.min(pixels - first);
+        let mut waiting: Option<Finish> = None;
+        // SAFETY: as the caller vouches: pixels and channels stay within what there is, the scratch has room for `most`
+        // pixels, and the panels follow each other in the packed weights.
+        unsafe {
+            let tiles_of_pixels = match input {
+                Place::Rows(from) => {
+                    split(Walk::new(from, rows.start, width, first), depth, count, scratch);
+                    scratch
+                }
+                Place::Tiles(tiles) => tiles,
+            };
+            let mut weights = prepared.weights.as_ptr();
+            for (channel, tiles) in panels(channels) {
+                let bias = weights.add(deep * 2 * tiles * TILE);
+                let next = bias.add(tiles * SIDE);
+                let blocks = count.div_ceil(2 * SIDE);
+                // Lines of the next panel that are asked for at each step down this one, so that all are when it ends.
+                let lines = (2 * tiles * TILE / LINE).div_ceil(blocks);
+                let mut ahead = next;
+                for begun in (0..count).step_by(2 * SIDE) {
+                    let block = (count - begun).min(2 * SIDE);
+                    let mut from = Operands {
+                        pixels: tiles_of_pixels.add(begun / SIDE * strip).cast_const(),
+                        below: strip * size_of::<f32>(),
+                        weights,
+                    };
+                    zero();
+                    for _ in 0..deep {
+                        for _ in 0..lines {
+                            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                            ahead = ahead.wrapping_add(LINE);
+                        }
+                        match (block > SIDE, tiles) {
+                            (true, 2) => from.four(),
+                            (true, _) => from.upright(),
+                            (false, 2) => from.flat(),
+                            (false, _) => from.one(),
+                        }
+                        from.pixels = from.pixels.add(2 * TILE);
+                        from.weights = from.weights.add(2 * tiles * TILE);
+                    }
+                    store(&mut sums[turn]);
+                    // While the unit is busy.
+                    if let Some(before) = waiting.take() {
+                        before.finish(&sums[1 - turn], prepared, output);
+                    }
+                    waiting = Some(Finish {
+                        bias,
+                        row: rows.start,
+                        first: first + begun,
+                        pixels: block,
+                        channel,
+                        tiles,
+                    });
+                    turn = 1 - turn;
+                }
+                weights = next;
+            }
+            if let Some(last) = waiting {
+                last.finish(&sums[1 - turn], prepared, output);
+            }
+        }
+        first += count;
+    }
+}
+
+/// What is left to do with sums.
+struct Finish {
+    bias: *const f32,
+    /// The first row, and of the pixels the first, counted from there.
+    row: usize,
+    first: usize,
+    pixels: usize,
+    /// The first of the panel's channels.
+    channel: usize,
+    tiles: usize,
+}
+
+impl Finish {
+    /// # Safety
+    /// The pixels' channels must be writable, and a tile's biases readable for each 16 of them, at a multiple of 64.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn finish(self, sums: &Sums, prepared: &Prepared, output: Place) {
+        let shape = prepared.step.output_shape;
+        let (low, high) = (_mm512_set1_ps(prepared.limits.0), _mm512_set1_ps(prepared.limits.1));
+        let zero = _mm512_set1_ps(0.0);
+        let channels = (self.tiles * SIDE).min(shape.channels - self.channel);
+        let masks = [low_bits(channels), low_bits(channels.saturating_sub(SIDE))];
+        // SAFETY: as the caller vouches; the sums of 32 pixels are four tiles.
+        unsafe {
+            let bias = [
+                _mm512_load_ps(self.bias),
+                if self.tiles > 1 { _mm512_load_ps(self.bias.add(SIDE)) } else { zero },
+            ];
+            let value = |sum: *const f32, bias| {
+                _mm512_min_ps(_mm512_max_ps(_mm512_add_ps(_mm512_load_ps(sum), bias), low), high)
+            };
+            let halves = [(0, self.pixels.min(SIDE)), (1, self.pixels.saturating_sub(SIDE))];
+            match output {
+                Place::Rows(rows) => {
+                    let mut walk = Walk::new(rows, self.row, shape.width, self.first);
+                    for (half, count) in halves {
+                        let mut sum = sums.0.as_ptr().add(half * 2 * TILE);
+                        for _ in 0..count {
+                            let to = walk.next().add(self.channel);
+                            if channels == 2 * SIDE {
+                                _mm512_storeu_ps(to, value(sum, bias[0]));
+                                _mm512_storeu_ps(to.add(SIDE), value(sum.add(TILE), bias[1]));
+                            } else {
+                                _mm512_mask_storeu_ps(to, masks[0], value(sum, bias[0]));
+                                if channels > SIDE {
+                                    _mm512_mask_storeu_ps(
+                                        to.add(SIDE),
+                                        masks[1],
+                                        value(sum.add(TILE), bias[1]),
+                                    );
+                                }
+                            }
+                            sum = sum.add(LINE);
+                        }
+                    }
+                }
+                Place::Tiles(tiles) => {
+                    let strip = shape.channels.div_ceil(DEPTH) * 2 * TILE;
+                    for (half, count) in halves {
+                        let mut sum = sums.0.as_ptr().add(half * 2 * TILE);
+                        let mut row =
+                            tiles.add((self.first / SIDE + half) * strip + self.channel / DEPTH * 2 * TILE);
+                        for _ in 0..count {
+                            let b = if self.tiles > 1 { value(sum.add(TILE), bias[1]) } else { zero };
+                            put(row, value(sum, bias[0]), b);
+                            (sum, row) = (sum.add(LINE), row.add(LINE));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Numbers of 32 bits as two of 16, in the order in which the matrix unit takes them.
+
+#![expect(unsafe_code, reason = "vectors are written through pointers")]
+
+use std::arch::x86_64::{
+    __m512, __m512i, _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cvtepi32_epi16, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
+    _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
+};
+
+use super::{DEPTH, LINE, Rows, SIDE, TILE};
+
+/// Pixels of some rows, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    rows: Rows,
+    width: usize,
+    y: usize,
+    x: usize,
+    at: *mut f32,
+}
+
+impl Walk {
+    /// Begins at the pixel that is `first` pixels after the first of row `y`.
+    #[inline(always)]
+    pub(super) fn new(rows: Rows, y: usize, width: usize, first: usize) -> Self {
+        let (y, x) = (y + first / width, first % width);
+        Self { rows, width, y, x, at: rows.row(y).wrapping_add(x * rows.pixel) }
+    }
+
+    /// The pixel, and on to the next.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> *mut f32 {
+        let at = self.at;
+        self.x += 1;
+        self.at = at.wrapping_add(self.rows.pixel);
+        if self.x == self.width {
+            (self.x, self.y) = (0, self.y + 1);
+            self.at = self.rows.row(self.y);
+        }
+        at
+    }
+}
+
+/// Splits pixels into tiles of high and low parts: of 16 pixels and 32 channels the high parts, then the low ones, then those of the
+/// next 32 channels.
+///
+/// # Safety
+/// `scratch` must have room for tiles of the pixels, see [`super::fits`], and the pixels must be readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn split(mut input: Walk, depth: usize, pixels: usize, scratch: *mut f32) {
+    let mut tile = scratch;
+    for begun in (0..pixels).step_by(SIDE) {
+        let rows = (pixels - begun).min(SIDE);
+        let mut at = [std::ptr::null_mut(); SIDE];
+        at[..rows].fill_with(|| input.next());
+        for from in (0..depth).step_by(DEPTH) {
+            let left = depth - from;
+            for (row, at) in at[..rows].iter().enumerate() {
+                // SAFETY: the pixels are there, and masks keep what is read to their channels; the scratch has room.
+                unsafe {
+                    let at = at.add(from).cast_const();
+                    let (a, b) = match left >= DEPTH {
+                        true => (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(SIDE))),
+                        false => (first(at, left), first(at.wrapping_add(SIDE), left.saturating_sub(SIDE))),
+                    };
+                    put(tile.add(row * LINE), a, b);
+                }
+            }
+            tile = tile.wrapping_add(2 * TILE);
+        }
+    }
+}
+
+/// The upper halves of all values of two vectors.
+static UPPER: [i16; 32] = {
+    let mut upper = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        upper[i] = 2 * i as i16 + 1;
+        i += 1;
+    }
+    upper
+};
+
+/// Writes 32 channels of a pixel, split, to its row of a tile of high parts and of the tile of low parts behind it.
+///
+/// # Safety
+/// Both must be writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn put(row: *mut f32, a: __m512, b: __m512) {
+    let [(high_a, rest_a), (high_b, rest_b)] = [parts(a), parts(b)];
+    // SAFETY: as the caller vouches; the indices are 32 values of 16 bits.
+    unsafe {
+        let upper = _mm512_loadu_si512(UPPER.as_ptr().cast());
+        _mm512_storeu_si512(row.cast(), _mm512_permutex2var_epi16(high_a, upper, high_b));
+        _mm512_storeu_si512(row.add(TILE).cast(), _mm512_permutex2var_epi16(rest_a, upper, rest_b));
+    }
+}
+
+/// Writes 16 channels of a pixel in the same way: `half` a row.
+///
+/// # Safety
+/// As [`put`], and the processor must have AVX-512F.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(in crate::cpu) unsafe fn put_half(half: *mut f32, value: __m512) {
+    let upper = |bits| _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits));
+    let (high, rest) = parts(value);
+    // SAFETY: as the caller vouches.
+    unsafe {
+        _mm256_storeu_si256(half.cast(), upper(high));
+        _mm256_storeu_si256(half.add(TILE).cast(), upper(rest));
+    }
+}
+
+/// A number's high part and its low part, in the upper halves of the bits. What goes to the nearest number of so many bits, half the
+/// way upwards: the same wherever pixels are split.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn parts(value: __m512) -> (__m512i, __m512i) {
+    let half = _mm512_set1_epi32(0x8000);
+    let high = _mm512_add_epi32(_mm512_castps_si512(value), half);
+    let cut = _mm512_and_si512(high, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
+    let rest = _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(cut)));
+    (high, _mm512_add_epi32(rest, half))
+}
+
+/// The first `count` values at `at`, then zeros.
+///
+/// # Safety
+/// So many values must be readable there.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn first(at: *const f32, count: usize) -> __m512 {
+    // SAFETY: as the caller vouches; what the mask leaves out is not read.
+    unsafe { _mm512_maskz_loadu_ps(low_bits(count), at) }
+}
+
+pub(super) fn low_bits(count: usize) -> u16 {
+    if count < 16 { (1 << count) - 1 } else { u16::MAX }
+}
