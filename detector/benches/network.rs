@@ -1,5 +1,5 @@
 //! The detectors' networks on the CPU engine, chain by chain:
-//! `cargo bench -p sandglass-detector --bench network -- [--threads N] [--set scalar|avx2|avx-512] [--cold] [NAME…]`.
+//! `cargo bench -p sandglass-detector --bench network -- [--threads N] [--set scalar|avx2|avx-512|amx] [--cold] [NAME…]`.
 //!
 //! NAME is a backbone or a weights file. The percentage is of the multiply-add peak measured on the same core in
 //! the same run, which is that of `f32`: integers may be above 100. With `--cold`, other memory goes through the
