@@ -205,7 +205,7 @@ fn weights(steps: &[Step], values: Values) -> usize {
     steps.iter().map(of).sum::<usize>() * values.bytes
 }
 
-/// Multiply-adds that are computed by both threads at a cut; those of the matrix unit take a third of the time.
+/// Multiply-adds that are computed by both threads at a cut; those of the matrix unit take about a third of the time.
 fn twice(steps: &[Step], values: Values) -> usize {
     let height = |step: &Step| step.output_shape.height.max(1);
     let (mut first, mut end) = steps.last().map_or((0, 0), |last| (height(last) / 2, height(last) / 2));

@@ -26,12 +26,12 @@ pub(in crate::cpu) unsafe fn product(
     rows: Range<usize>,
     scratch: *mut f32,
 ) {
-    debug_assert!(prepared.tiled);
+    debug_assert!(prepared.tiled, "weights for vectors");
     let step = &prepared.step;
     let (depth, channels, width) =
         (step.input_shape.channels, step.output_shape.channels, step.output_shape.width);
     let (pixels, deep) = (rows.len() * width, depth.div_ceil(DEPTH));
-    // Of a pixel tile, high and low.
+    // Values of 16 pixels, all tiles down their channels, high and low.
     let strip = deep * 2 * TILE;
     let most = match input {
         Place::Rows(_) => SCRATCH / (2 * strip) * 2 * SIDE,

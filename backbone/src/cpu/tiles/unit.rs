@@ -95,7 +95,7 @@ impl Drop for Unit {
 #[repr(C, align(64))]
 pub(super) struct Sums(pub(super) [f32; 4 * TILE]);
 
-/// Where the tiles of a step down a panel are: of one or two times 16 pixels and 16 output channels.
+/// Where the tiles of a step down a panel, 32 input channels, are: of one or two times 16 pixels and 16 output channels.
 pub(super) struct Operands {
     pub(super) pixels: *const f32,
     /// Bytes to the next 16 pixels.
@@ -106,6 +106,8 @@ pub(super) struct Operands {
 // Sums are in tmm0 to tmm3: those of the first pixels, then those of the others. In the order of the three products
 // low × high, high × high, high × low each tile is loaded once.
 impl Operands {
+    /// Adds the products of 32 pixels and 32 channels to their sums.
+    ///
     /// # Safety
     /// A [`Unit`] must be ready, and the tiles readable.
     #[inline(always)]
@@ -234,6 +236,8 @@ impl Operands {
     }
 }
 
+/// Begins sums anew.
+///
 /// # Safety
 /// A [`Unit`] must be ready.
 #[inline(always)]
