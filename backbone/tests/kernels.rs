@@ -16,6 +16,11 @@ use made::{CHANNELS, Made, SIZES, difference, plain};
 /// instruction set gives the same to the bit.
 fn check(mut made: Made, both: bool) {
     made.ask(both);
+    check_outputs(made);
+}
+
+/// The same for the outputs that the plan has.
+fn check_outputs(mut made: Made) {
     let input = made.noise.values(made.plan.input().len());
     let expected = plain(&made.plan, &input);
     for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
@@ -94,6 +99,53 @@ fn pixels_that_do_not_fit_the_matrix_unit_at_once() {
         made.add(StepKind::Pointwise, channels, Activation::Relu6);
         made.add(StepKind::Pointwise, 17, Activation::Linear);
         check(made, false);
+    }
+}
+
+/// Threads share low maps by channels, where the matrix unit multiplies: panels of them, or halves whose sums are joined.
+#[test]
+fn low_maps_with_many_channels() {
+    for (seed, (height, width, wide, narrow)) in
+        [(19, 13, 288, 40), (20, 20, 320, 33), (9, 11, 272, 96), (14, 18, 576, 24)].into_iter().enumerate()
+    {
+        for stride in [1, 2] {
+            let mut made = Made::new(seed as u64, Shape::new(height, width, 3), 2, narrow);
+            let first = made.add(StepKind::Pointwise, wide, Activation::Relu6);
+            made.add(StepKind::Depthwise { stride: 1 }, 0, Activation::Linear);
+            made.shortcut(first, wide - seed * 20);
+            made.add(StepKind::Depthwise { stride }, 0, Activation::Relu6);
+            let reduced = made.add(StepKind::Pointwise, narrow, Activation::Linear);
+            made.add(StepKind::Pointwise, wide, Activation::Relu6);
+            made.add(StepKind::Depthwise { stride: 1 }, 0, Activation::Relu6);
+            made.add(StepKind::Pointwise, narrow, Activation::Linear);
+            made.shortcut(reduced, narrow - seed);
+            check(made, stride == 1);
+        }
+    }
+}
+
+/// Outputs that are read by nobody are computed beside what comes before them in the plan.
+#[test]
+fn outputs_beside_others() {
+    for seed in 0..12 {
+        let mut made = Made::new(seed, Shape::new(30 + seed as usize, 37, 3), 2, 24);
+        made.add(StepKind::Pointwise, 64, Activation::Relu6);
+        let branch = made.add(StepKind::Depthwise { stride: 1 }, 0, Activation::Relu6);
+        for _ in 0..1 + seed % 2 {
+            made.add(StepKind::Pointwise, 32, Activation::Linear);
+            made.add(StepKind::Depthwise { stride: 2 }, 0, Activation::Relu6);
+        }
+        let mut outputs = vec![made.add(StepKind::Pointwise, 48, Activation::Relu6)];
+        for channels in [20, 64, 7] {
+            made.add_to(branch, StepKind::Depthwise { stride: 1 }, 0, Activation::Relu6);
+            outputs.push(made.add(StepKind::Pointwise, channels, Activation::Linear));
+        }
+        // And one that is read after all.
+        made.add_to(outputs[1], StepKind::Pointwise, 40, Activation::Linear);
+        outputs.push(made.add(StepKind::Depthwise { stride: 2 }, 0, Activation::Linear));
+        made.plan.outputs =
+            outputs.into_iter().map(|map| Output { name: "output", maps: vec![map] }).collect();
+        check_outputs(made);
     }
 }
 

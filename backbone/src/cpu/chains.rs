@@ -23,7 +23,8 @@
 use std::ops::Range;
 
 use super::memory::LINE_BYTES;
-use super::tiles;
+use super::{channels, tiles};
+use crate::network::Shape;
 use crate::plan::{Plan, Step, StepKind};
 
 /// Pixels that a strip should have, so that tiles of a product are full, and a depthwise goes down more than one pair of
@@ -35,8 +36,10 @@ const PAIR: usize = 2;
 const WORTH_SHARING: usize = 200_000;
 /// Multiply-adds that are done in the time that threads take to meet between two chains.
 const MEETING: usize = 100_000;
-/// Rows of the last step in a piece, at least.
-const PIECE_ROWS: usize = 4;
+/// Multiply-adds that take as long as a byte of weights on its way from behind L2.
+const AWAY: usize = 4;
+/// How often a thread takes some of its panels.
+const PARTS: usize = 3;
 
 /// Cache lines of a pixel from which on one more is little.
 const SPREAD_LINES: usize = 6;
@@ -81,15 +84,47 @@ impl Values {
     }
 }
 
+/// What threads share a chain by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Rows of the last step.
+    Rows,
+    /// Panels of channels, see [`channels`].
+    Panels,
+    /// Halves of the channels, whose sums are added up at the end.
+    Halves,
+}
+
 /// Steps that run together.
 pub(super) struct Chain {
     pub(super) steps: Range<usize>,
     /// Rows of the last step computed in one go.
     pub(super) strip: usize,
-    /// How many pieces the last step's rows are cut into.
+    /// What threads share it by.
+    pub(super) share: Share,
+    /// How many of these there are.
+    pub(super) units: usize,
+    /// How many are taken at a time.
+    pub(super) grain: usize,
+    /// How many a thread takes over from another at least.
+    pub(super) worth_taking: usize,
+    /// How many threads begin with a part of the units.
     pub(super) pieces: usize,
     /// A window for each step but the last.
     pub(super) windows: Vec<Window>,
+}
+
+impl Chain {
+    /// The units that a thread begins with.
+    pub(super) fn piece(&self, thread: usize) -> Range<usize> {
+        let cut = |piece: usize| self.units * piece.min(self.pieces) / self.pieces;
+        cut(thread)..cut(thread + 1)
+    }
+
+    /// Whether the units leave sums that have to be added up.
+    pub(super) fn joins(&self) -> bool {
+        self.share == Share::Halves
+    }
 }
 
 /// Where a step of a chain leaves its last rows.
@@ -181,12 +216,44 @@ fn cheapest(steps: &[Step], values: Values, threads: usize) -> Vec<Range<usize>>
     chains
 }
 
-/// What a chain costs that could be spared, in multiply-adds: a byte on its way to L2 or back takes about as long
-/// as one.
+/// What a chain costs that could be spared, in multiply-adds.
 fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
+    best_share(steps, values, threads).0
+}
+
+/// The cheaper way to share a chain, behind its cost.
+fn best_share(steps: &[Step], values: Values, threads: usize) -> (usize, Share) {
+    let rows = (cost_by_rows(steps, values, threads), Share::Rows);
+    match cost_by_channels(steps, values, threads) {
+        Some(cost) if cost < rows.0 && channels::joins(steps) => (cost, Share::Halves),
+        Some(cost) if cost < rows.0 => (cost, Share::Panels),
+        _ => rows,
+    }
+}
+
+/// What it costs to share a chain by channels, where that can be done.
+fn cost_by_channels(steps: &[Step], values: Values, threads: usize) -> Option<usize> {
+    let worth = threads > 1 && values.tiled && work(steps) >= WORTH_SHARING;
+    if !worth || !channels::possible(steps) {
+        return None;
+    }
+    let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
+    // Both sums are written and read.
+    let joined = if channels::joins(steps) { 2 * 2 * 2 * left } else { 0 };
+    // Threads beyond two have nothing to do meanwhile.
+    let at_once = if channels::joins(steps) { channels::HALVES } else { threads };
+    let idle = (threads - at_once) * busy(steps, values) / at_once;
+    Some(2 * left + joined + idle + MEETING)
+}
+
+/// What it costs to share it by rows: a byte on its way to L2 or back takes about as long as one multiply-add, one that comes from
+/// behind L2 twice as long.
+fn cost_by_rows(steps: &[Step], values: Values, threads: usize) -> usize {
     let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
     let cuts = pieces(steps, threads) - 1;
     let meeting = if threads > 1 { MEETING } else { 0 };
+    // Each thread reads all weights.
+    let each = if cuts > 0 { (threads - 1) * weights(steps, values) } else { 0 };
     // Weights that L2 does not keep come from further away for each strip.
     let again = match weights(steps, values) {
         bytes if bytes > values.windows => {
@@ -196,7 +263,7 @@ fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
         }
         _ => 0,
     };
-    2 * (left + again) + cuts * twice(steps, values) + meeting
+    2 * (left + again) + AWAY * each + cuts * twice(steps, values) + meeting
 }
 
 /// Bytes of the weights of steps.
@@ -205,14 +272,28 @@ fn weights(steps: &[Step], values: Values) -> usize {
     steps.iter().map(of).sum::<usize>() * values.bytes
 }
 
-/// Multiply-adds that are computed by both threads at a cut; those of the matrix unit take about a third of the time.
+/// Multiply-adds of steps.
+fn work(steps: &[Step]) -> usize {
+    steps.iter().map(Step::multiply_adds).sum()
+}
+
+/// The same, those of the matrix unit counted for the third of the time that they take.
+fn busy(steps: &[Step], values: Values) -> usize {
+    steps.iter().map(|step| step.multiply_adds() / quick(step, values)).sum()
+}
+
+/// How many multiply-adds of a step are done in the time of one.
+fn quick(step: &Step, values: Values) -> usize {
+    if values.tiled && tiles::takes(step) { 3 } else { 1 }
+}
+
+/// Multiply-adds that are computed by both threads at a cut.
 fn twice(steps: &[Step], values: Values) -> usize {
     let height = |step: &Step| step.output_shape.height.max(1);
     let (mut first, mut end) = steps.last().map_or((0, 0), |last| (height(last) / 2, height(last) / 2));
     let mut sum = 0;
     for step in steps.iter().rev() {
-        let quick = if values.tiled && tiles::takes(step) { 3 } else { 1 };
-        sum += end.saturating_sub(first) * step.multiply_adds() / height(step) / quick;
+        sum += end.saturating_sub(first) * step.multiply_adds() / height(step) / quick(step, values);
         (first, end) = (begin(step, first), reach(step, end));
     }
     sum
@@ -259,12 +340,10 @@ fn windows_len(steps: &[Step], strip: usize, values: Values) -> usize {
 /// How many pieces the last step's rows are cut into.
 fn pieces(steps: &[Step], threads: usize) -> usize {
     let height = steps.last().map_or(1, |s| s.output_shape.height);
-    let work: usize = steps.iter().map(Step::multiply_adds).sum();
     let pieces = match threads {
         1 => 1,
-        _ if work < WORTH_SHARING => 1,
-        // Large maps are cut finer, so that a slow core holds nobody up.
-        _ => (height / (threads * 3 * PIECE_ROWS)).clamp(1, 3) * threads,
+        _ if work(steps) < WORTH_SHARING => 1,
+        _ => threads,
     };
     pieces.min(height).max(1)
 }
@@ -277,10 +356,28 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
         offset += (rows * values.row(step)).next_multiple_of(values.line());
         Window { start, rows, pixel: values.pixel(step.output_shape.channels) }
     });
+    let share = best_share(steps, values, threads).1;
+    let shape = steps.last().map_or(Shape::new(1, 1, 1), |last| last.output_shape);
+    let panels = channels::panels(shape.channels);
+    let (units, grain, pieces) = match share {
+        Share::Rows => (shape.height, strip, pieces(steps, threads)),
+        Share::Panels => (panels, panels.div_ceil(PARTS * threads), threads.min(panels)),
+        Share::Halves => (channels::HALVES, 1, channels::HALVES),
+    };
+    let worth_taking = match share {
+        _ if pieces == 1 => usize::MAX,
+        // More than is computed twice for it.
+        Share::Rows => 1 + 2 * twice(steps, values) * units / busy(steps, values).max(1),
+        _ => 1,
+    };
     Chain {
         steps: first..first + steps.len(),
         strip,
-        pieces: pieces(steps, threads),
+        share,
+        units,
+        grain,
+        worth_taking,
+        pieces,
         windows: windows.collect(),
     }
 }
@@ -384,6 +481,32 @@ pub(super) mod tests {
             }
         }
         assert!(spread > 10, "{spread}");
+    }
+
+    #[test]
+    fn low_maps_are_shared_by_channels_where_products_are_quick() {
+        let plan = plan("mobilenext-1.0", 320);
+        let values = Values { tiled: true, windows: 1024 * 1024, ..FLOATS };
+        for (threads, shared) in [(1, false), (2, true)] {
+            let mut seen = [0; 2];
+            for chain in chains(&plan, values, threads, true) {
+                let steps = &plan.steps[chain.steps.clone()];
+                if chain.share == Share::Rows {
+                    continue;
+                }
+                assert!(shared && steps.iter().all(|step| step.output_shape.pixels() <= 100));
+                seen[usize::from(chain.joins())] += 1;
+                // All units are somebody's.
+                let mut end = 0;
+                for thread in 0..threads {
+                    let piece = chain.piece(thread);
+                    assert_eq!(piece.start, end);
+                    end = piece.end;
+                }
+                assert_eq!(end, chain.units);
+            }
+            assert!(if shared { seen[0] > 4 && seen[1] > 4 } else { seen == [0; 2] }, "{seen:?}");
+        }
     }
 
     #[test]

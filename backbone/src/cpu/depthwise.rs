@@ -34,6 +34,7 @@ use super::memory::{LINE, Rows};
 use super::packing::{Prepared, even};
 use super::simd::{Simd, Work};
 use super::tiles::{Place, place};
+use crate::plan::StepKind;
 
 /// Bytes of input that a group of channels should have under a pair of rows: half of an L1 of 48 KiB, for what is
 /// written has to be there, too; three quarters of one of 32.
@@ -43,23 +44,24 @@ const LEAST: usize = 3;
 /// Rows under a block, at most: of a pair at stride 2.
 const MOST_ROWS: usize = 5;
 
-/// Computes some rows of a map.
+/// Computes the channels of `part` in some rows of a map. Where these are not all, they must begin at a vector and end with one.
 ///
 /// # Safety
-/// The rows of `output`, those of `input` that they need and those of `shortcut`, where the step has one,
+/// `part` must be among the channels. The rows of `output`, those of `input` that they need and those of `shortcut`, where the step has one,
 /// must be in memory, and nobody else may write to them. Where `output` is tiles, [`Simd::SPLITS`] must hold, channels be a
 /// multiple of a vector, no shortcut be there, and the pixels [fit](super::tiles::fits).
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(
     simd: S,
     prepared: &Prepared,
-    stride: usize,
     input: Rows,
     output: Place,
     shortcut: Option<Rows>,
     rows: Range<usize>,
+    part: Range<usize>,
 ) {
     let step = &prepared.step;
+    let StepKind::Depthwise { stride } = step.kind else { return };
     let (output, tiles) = match output {
         Place::Rows(rows) => (Some(rows), std::ptr::null_mut()),
         Place::Tiles(tiles) => (None, tiles),
@@ -67,7 +69,9 @@ pub(super) unsafe fn run<S: Simd>(
     let (height, channels) = (step.input_shape.height, step.output_shape.channels);
     let under = rows.len().min(2).saturating_sub(1) * stride + 3;
     let most = (GROUP / (under * step.input_shape.width * size_of::<S::Vector>()).max(1)).max(LEAST);
-    for (first, vectors) in even(channels.div_ceil(S::LANES), most) {
+    let begun = part.start / S::LANES;
+    for (first, vectors) in even(part.end.div_ceil(S::LANES) - begun, most) {
+        let first = begun + first;
         let mut y = rows.start;
         while y < rows.end {
             let count = (rows.end - y).min(2);

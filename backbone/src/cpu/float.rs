@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chains::{Chain, Window};
-use super::layout::Layout;
+use super::channels::Part;
+use super::layout::{self, Layout};
 use super::memory::{Buffer, LINE, Rows};
 use super::packing::Prepared;
-use super::schedule::Strips;
+use super::schedule::{Claims, Strips};
 use super::simd::{InstructionSet, Simd, Work};
 use super::stem::{self, Input, Padded};
 #[cfg(target_arch = "x86_64")]
@@ -29,6 +30,8 @@ pub(super) struct Float {
     input: Shape,
     border: Vec<f32>,
     outputs: Vec<Range<usize>>,
+    /// Where the pieces of a chain leave sums that are to be joined.
+    sums: usize,
     /// The maps, then the memory of each thread.
     memory: Buffer,
     threads: usize,
@@ -66,6 +69,7 @@ impl Float {
             input: plan.input(),
             border: plan.border.clone(),
             outputs: layout.outputs,
+            sums: layout.sums,
             memory,
             threads,
             windows,
@@ -75,14 +79,32 @@ impl Float {
 }
 
 impl Kernels for Float {
-    fn piece(&self, chain: &Chain, piece: usize, input: Input<'_>, thread: usize) {
+    fn piece(&self, chain: &Chain, claims: &Claims, input: Input<'_>, thread: usize) {
         if thread >= self.threads {
             return;
         }
         let window = self.memory.as_ptr().wrapping_add(self.windows + thread * self.thread_len);
         #[cfg(target_arch = "x86_64")]
         let _unit = (self.instructions == InstructionSet::Amx).then(Unit::ready);
-        self.instructions.run(Piece { float: self, chain, piece, input, window });
+        self.instructions.run(Piece { float: self, chain, claims, input, window });
+    }
+
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "there is no matrix unit"))]
+    fn join(&self, chain: &Chain) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(prepared) = chain.steps.end.checked_sub(1).and_then(|last| self.prepared.get(last))
+            && let Some(output) = self.maps[prepared.step.output.0]
+            && tiles::available()
+        {
+            let halves = [0, 1].map(|piece| self.sums(&prepared.step, piece));
+            let shortcut = self.shortcut(&prepared.step);
+            // SAFETY: the pieces have written their sums, and nobody writes to them or to the map before this is done; the
+            // unit is there.
+            unsafe {
+                tiles::join(prepared, halves, output);
+                pointwise::add_shortcut(prepared, output, shortcut, 0..prepared.step.output_shape.height);
+            }
+        }
     }
 
     fn output(&self, index: usize) -> &[f32] {
@@ -100,11 +122,28 @@ impl Kernels for Float {
     }
 }
 
-/// Some rows of the last step of a chain, and all that has to be computed for them.
+impl Float {
+    /// Where a half of a step's sums is.
+    fn sums(&self, step: &Step, piece: usize) -> Rows {
+        let shape = step.output_shape;
+        // SAFETY: the layout has room for the halves of the chains that have some, and the memory lives as long as the engine.
+        unsafe {
+            let data = self.memory.as_ptr().add(self.sums + piece * layout::sums_len(step));
+            Rows::new(data, shape.width, layout::sums_pixel(step), shape.height)
+        }
+    }
+
+    /// The map whose channels a step adds.
+    fn shortcut(&self, step: &Step) -> Option<Rows> {
+        step.shortcut.as_ref().and_then(|shortcut| self.maps[shortcut.map.0])
+    }
+}
+
+/// Some rows or channels of the last step of a chain, and all that has to be computed for them.
 struct Piece<'a> {
     float: &'a Float,
     chain: &'a Chain,
-    piece: usize,
+    claims: &'a Claims,
     input: Input<'a>,
     window: *mut f32,
 }
@@ -112,7 +151,7 @@ struct Piece<'a> {
 impl Work for Piece<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { float, chain, piece, input, window } = self;
+        let Self { float, chain, claims, input, window } = self;
         let range = chain.steps.clone();
         let (steps, prepared) = (&float.steps[range.clone()], &float.prepared[range]);
         // SAFETY: the stem's rows are at the beginning of the thread's memory.
@@ -125,7 +164,7 @@ impl Work for Piece<'_> {
             }
             None => float.maps[steps[i].output.0],
         };
-        let mut strips = Strips::new(chain, steps, piece);
+        let mut strips = Strips::new(chain, steps, claims);
         // Two, so that a step may read the one and write the other.
         let scratch = [0, 1].map(|i| window.wrapping_add(stem::window_len(float.input) + i * tiles::SCRATCH));
         let mut before = false;
@@ -142,9 +181,15 @@ impl Work for Piece<'_> {
                 output: split.then_some(scratch[(i + 1) % 2]),
             };
             before = split;
-            let call = Call { prepared: &prepared[i], input, output: left(i), rows, tiles };
-            // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece are
-            // one thread's, as is the scratch, where `splits` has seen to it that there is room. A 1×1 needs the rows that were left there
+            let units = strips.units();
+            let part = chain.part(&steps[i], i, units.clone());
+            let output = match part {
+                Part::Depth(_) => Some(float.sums(&steps[i], units.start)),
+                _ => left(i),
+            };
+            let call = Call { prepared: &prepared[i], input, output, rows, part, tiles };
+            // SAFETY: the layout and the windows keep every row that a step needs, and the rows of one piece, or its channels
+            // of them, are one thread's, as is the scratch, where `splits` has seen to it that there is room. A 1×1 needs the rows that were left there
             // and no others. The matrix unit was made ready by `piece` on this thread.
             unsafe { call.run(simd, float, &mut padded) };
         }
@@ -179,6 +224,7 @@ struct Call<'a> {
     input: Option<Rows>,
     output: Option<Rows>,
     rows: Range<usize>,
+    part: Part,
     tiles: Tiles,
 }
 
@@ -187,8 +233,8 @@ impl Call<'_> {
     /// As the kernels ask.
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S, float: &Float, padded: &mut Padded<'_>) {
-        let Self { prepared, input, output, rows, tiles } = self;
-        let shortcut = prepared.step.shortcut.as_ref().and_then(|shortcut| float.maps[shortcut.map.0]);
+        let Self { prepared, input, output, rows, part, tiles } = self;
+        let shortcut = float.shortcut(&prepared.step);
         // SAFETY: as the caller vouches.
         unsafe {
             match (prepared.step.kind, input, output) {
@@ -202,15 +248,21 @@ impl Call<'_> {
                         false => Place::Rows(input),
                     };
                     let to = tiles.output.map_or(Place::Rows(output), Place::Tiles);
-                    tiles::product(prepared, from, to, rows.clone(), tiles.scratch);
-                    pointwise::add_shortcut(prepared, output, shortcut, rows);
+                    tiles::product(prepared, from, to, rows.clone(), &part, tiles.scratch);
+                    if part == Part::Whole {
+                        pointwise::add_shortcut(prepared, output, shortcut, rows);
+                    }
                 }
                 (StepKind::Pointwise, Some(input), Some(output)) => {
                     pointwise::run(simd, prepared, input, output, shortcut, rows);
                 }
-                (StepKind::Depthwise { stride }, Some(input), Some(output)) => {
+                (StepKind::Depthwise { .. }, Some(input), Some(output)) => {
                     let to = tiles.output.map_or(Place::Rows(output), Place::Tiles);
-                    depthwise::run(simd, prepared, stride, input, to, shortcut, rows);
+                    let channels = match part {
+                        Part::Channels(channels) => channels,
+                        _ => 0..prepared.step.output_shape.channels,
+                    };
+                    depthwise::run(simd, prepared, input, to, shortcut, rows, channels);
                 }
                 (StepKind::GlobalMean, Some(input), Some(output)) => mean::run(prepared, input, output),
                 // The plan gives every map that is read a place.

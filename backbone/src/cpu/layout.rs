@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::chains::{Chain, Values};
-use crate::plan::{Map, Plan};
+use super::channels;
+use super::memory::LINE;
+use crate::plan::{Map, Plan, Step};
 
 /// All maps that are whole, and the outputs.
 pub(super) struct Layout {
@@ -11,6 +13,8 @@ pub(super) struct Layout {
     pub(super) homes: Vec<Option<usize>>,
     /// Where each output lies.
     pub(super) outputs: Vec<Range<usize>>,
+    /// Where the pieces of a chain that [joins](Chain::joins) leave their sums.
+    pub(super) sums: usize,
     /// Values in all.
     pub(super) len: usize,
     /// Values in a thread's own memory, the windows behind what is for something else.
@@ -39,7 +43,11 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
     };
     let mut last_read = vec![0; plan.maps.len()];
     for (time, chain) in chains.iter().enumerate() {
-        reads(chain).for_each(|map| last_read[map.0] = time);
+        // A chain that leaves an output may be computed aside, while later ones already write.
+        let leaves = plan.steps[chain.steps.clone()].last().map(|step| step.output);
+        let output = leaves.is_some_and(|map| plan.outputs.iter().any(|output| output.maps.contains(&map)));
+        let until = if output { chains.len() } else { time };
+        reads(chain).for_each(|map| last_read[map.0] = last_read[map.0].max(until));
     }
     // Slots by start and length; `taken` tells until when.
     let mut slots: Vec<Slot> = Vec::new();
@@ -65,6 +73,10 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
         len += slot.len;
     }
     owners.iter().for_each(|&(map, slot)| homes[map.0] = Some(slots[slot].start));
+    let sums = len.next_multiple_of(line);
+    let joined = chains.iter().filter(|chain| chain.joins());
+    let of_sums = joined.filter_map(|chain| plan.steps[chain.steps.clone()].last()).map(sums_len);
+    len = sums + channels::HALVES * of_sums.max().unwrap_or(0);
     let windows = chains.iter().map(|chain| {
         let steps = &plan.steps[chain.steps.clone()];
         let ends = chain
@@ -75,7 +87,17 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
         ends.max().unwrap_or(0)
     });
     let thread_len = windows.max().unwrap_or(0).max(values.own);
-    Layout { homes, outputs, len, thread_len }
+    Layout { homes, outputs, sums, len, thread_len }
+}
+
+/// Distance of pixels where a half's sums are.
+pub(super) fn sums_pixel(step: &Step) -> usize {
+    step.output_shape.channels.next_multiple_of(LINE)
+}
+
+/// Values of a half's sums.
+pub(super) fn sums_len(step: &Step) -> usize {
+    step.output_shape.pixels() * sums_pixel(step)
 }
 
 /// Bytes that one run reads from maps in memory and writes to them: of each chain the maps that it reads, once each,
@@ -104,7 +126,10 @@ pub(super) fn traffic(plan: &Plan, chains: &[Chain], values: Values) -> usize {
             }
         }
         let written = steps.last().map_or(0, |step| bytes(step.output, usize::MAX));
-        written + reads.into_iter().map(|(map, channels)| bytes(map, channels)).sum::<usize>()
+        // Sums are written, and read.
+        let sums = |step: &Step| 2 * channels::HALVES * sums_len(step) * values.bytes;
+        let joined = steps.last().filter(|_| chain.joins()).map_or(0, sums);
+        written + joined + reads.into_iter().map(|(map, channels)| bytes(map, channels)).sum::<usize>()
     };
     chains.iter().map(of_chain).sum()
 }

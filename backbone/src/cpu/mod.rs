@@ -16,6 +16,7 @@ use crate::plan::Plan;
 
 mod cache;
 mod chains;
+mod channels;
 mod depthwise;
 mod float;
 mod int8;
@@ -33,7 +34,7 @@ mod tiles;
 
 use chains::{Chain, Values};
 use layout::Layout;
-use schedule::Schedule;
+use schedule::{Claims, Schedule, Tasks};
 pub use simd::InstructionSet;
 use stem::Input;
 use threads::Pool;
@@ -103,10 +104,13 @@ impl Weights {
 
 /// The kernels of one kind of numbers, with the memory they work in.
 trait Kernels: Send + Sync {
-    /// Computes a piece of a chain on a thread: some rows of its last step, and all that has to be computed for
-    /// them. Each piece is computed once a run, those of a chain when the one before it is done, and no two
+    /// Computes on a thread all the units of a chain that it has before it, and what has to be computed for
+    /// them. Each unit is computed once a run, those of a chain when the one before it is done, and no two
     /// threads have the same number.
-    fn piece(&self, chain: &Chain, piece: usize, input: Input<'_>, thread: usize);
+    fn piece(&self, chain: &Chain, claims: &Claims, input: Input<'_>, thread: usize);
+
+    /// Adds up the sums that a chain that [joins](Chain::joins) has left, when all are computed.
+    fn join(&self, chain: &Chain);
 
     /// The values of an output.
     fn output(&self, index: usize) -> &[f32];
@@ -190,7 +194,8 @@ impl CpuEngine {
                 Box::new(int8::Int8::new(&plan, Arc::clone(steps), layout, pool.threads()))
             }
         };
-        Ok(Self { plan, options, weights, schedule: Schedule::new(chains), pool, kernels })
+        let schedule = Schedule::new(&plan, chains, pool.threads());
+        Ok(Self { plan, options, weights, schedule, pool, kernels })
     }
 
     /// Threads that work on one input.
@@ -254,7 +259,8 @@ impl CpuEngine {
         self.schedule.begin();
         let (schedule, kernels) = (&self.schedule, &self.kernels);
         self.pool.everywhere(&|thread, failed| {
-            schedule.work(failed, &|chain, piece| kernels.piece(chain, piece, input, thread));
+            let run = |chain: &Chain, claims: &Claims| kernels.piece(chain, claims, input, thread);
+            schedule.work(thread, &Tasks { run: &run, join: &|chain| kernels.join(chain), failed });
         });
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! Who computes what, and when: threads take the pieces of the chains in their order, and a piece goes down its
-//! rows a strip at a time.
+//! Who computes what, and when: threads go through the chains in their order, each begins a chain with a piece of its own,
+//! and who is ready takes over half of what another has left.
 
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::chains::{self, Chain, MOST_STEPS};
+use super::chains::{self, Chain, MOST_STEPS, Share};
 use super::threads;
-use crate::plan::Step;
+use crate::plan::{Map, Plan, Step};
 
 /// The chains of a plan, and how far the current run has come.
 pub(super) struct Schedule {
@@ -19,60 +19,240 @@ pub(super) struct Schedule {
 }
 
 /// How far a chain has come.
-#[derive(Default)]
 struct Progress {
-    /// Pieces that a thread has taken.
-    taken: AtomicUsize,
-    /// Pieces that are computed.
-    done: AtomicUsize,
+    /// What each thread has before it.
+    claims: Vec<Claims>,
+    /// What is for whoever comes.
+    pool: Claims,
+    /// The chain that leaves what this one reads, if this one can be computed at any time after that, beside others: a
+    /// network's output.
+    aside: Option<usize>,
+    /// Units that are computed.
+    computed: AtomicUsize,
+    /// Whether all are, and what they left is added up.
+    done: AtomicBool,
+}
+
+/// Looks at what a thread waits for before it does something else.
+const LOOKS: usize = 30;
+/// Rows of a chain aside that are computed while a thread waits for something else.
+const ROWS_ASIDE: usize = 2;
+
+/// How units are computed, and joined.
+pub(super) struct Tasks<'a> {
+    pub(super) run: &'a dyn Fn(&Chain, &Claims),
+    pub(super) join: &'a dyn Fn(&Chain),
+    /// Whether another thread has failed.
+    pub(super) failed: &'a dyn Fn() -> bool,
 }
 
 impl Schedule {
-    pub(super) fn new(chains: Vec<Chain>) -> Self {
-        Self { progress: chains.iter().map(|_| Progress::default()).collect(), chains, clock: None }
+    pub(super) fn new(plan: &Plan, chains: Vec<Chain>, threads: usize) -> Self {
+        let progress = |chain: &Chain| Progress {
+            claims: (0..threads).map(|_| Claims::new(0..0)).collect(),
+            pool: Claims::new(0..0),
+            aside: aside(plan, &chains, chain).filter(|_| threads > 1),
+            computed: AtomicUsize::new(0),
+            done: AtomicBool::new(false),
+        };
+        Self { progress: chains.iter().map(progress).collect(), chains, clock: None }
     }
 
     /// Before each run.
     pub(super) fn begin(&mut self) {
-        self.progress.fill_with(Progress::default);
+        for (chain, progress) in self.chains.iter().zip(&mut self.progress) {
+            let aside = progress.aside.is_some();
+            for (thread, claims) in progress.claims.iter_mut().enumerate() {
+                *claims = Claims::new(if aside { 0..0 } else { chain.piece(thread) });
+            }
+            progress.pool = Claims::new(if aside { 0..chain.units } else { 0..0 });
+            *progress.computed.get_mut() = 0;
+            *progress.done.get_mut() = false;
+        }
     }
 
-    /// What one thread does in a run: pieces of the chains in their order, each chain begun when the one before
-    /// it is done.
-    pub(super) fn work(&self, failed: &dyn Fn() -> bool, run: &dyn Fn(&Chain, usize)) {
-        for (index, (chain, progress)) in self.chains.iter().zip(&self.progress).enumerate() {
-            if let Some(before) = index.checked_sub(1) {
-                let pieces = self.chains[before].pieces;
-                let done = &self.progress[before].done;
-                if !threads::wait_for(&|| done.load(Ordering::Acquire) == pieces, failed) {
-                    return;
-                }
+    /// What one thread does in a run: its piece of each chain, begun when the chain before is done. It has the rows
+    /// around it, or the channels, from the chain before in its cache. Then it helps the others.
+    pub(super) fn work(&self, thread: usize, tasks: &Tasks<'_>) {
+        let mut before = None;
+        for (index, progress) in self.progress.iter().enumerate() {
+            let needed = progress.aside.or(before);
+            if needed.is_some_and(|needed| !self.wait(needed, thread, tasks)) {
+                return;
             }
             if let Some(clock) = self.clock.as_ref().and_then(|clock| clock.get(index)) {
                 clock.get_or_init(Instant::now);
             }
+            if progress.aside.is_some() {
+                while self.compute_aside(index, usize::MAX, thread, tasks) {}
+                continue;
+            }
+            before = Some(index);
+            let (Some(chain), Some(own)) = (self.chains.get(index), progress.claims.get(thread)) else {
+                return;
+            };
             loop {
-                let piece = progress.taken.fetch_add(1, Ordering::Relaxed);
-                if piece >= chain.pieces {
-                    break;
+                self.compute(index, own, tasks);
+                let others = (1..progress.claims.len()).map(|i| (thread + i) % progress.claims.len());
+                let taken = others.into_iter().find_map(|other| {
+                    let first = chain.piece(other).start;
+                    progress.claims[other].share(first, chain.grain, chain.worth_taking)
+                });
+                match taken {
+                    Some(range) => own.set(range),
+                    None => break,
                 }
-                run(chain, piece);
-                progress.done.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// Computes all that a thread has before it of a chain.
+    fn compute(&self, index: usize, own: &Claims, tasks: &Tasks<'_>) {
+        let (Some(chain), Some(progress)) = (self.chains.get(index), self.progress.get(index)) else {
+            return;
+        };
+        let first = own.first();
+        (tasks.run)(chain, own);
+        // Others take from the end alone.
+        let computed = own.first() - first;
+        let before = progress.computed.fetch_add(computed, Ordering::AcqRel);
+        if computed > 0 && before + computed == chain.units {
+            if chain.joins() {
+                (tasks.join)(chain);
+            }
+            progress.done.store(true, Ordering::Release);
+        }
+    }
+
+    /// Computes some rows of a chain aside, a strip at most, if there are any left.
+    fn compute_aside(&self, index: usize, most: usize, thread: usize, tasks: &Tasks<'_>) -> bool {
+        let (Some(chain), Some(progress)) = (self.chains.get(index), self.progress.get(index)) else {
+            return false;
+        };
+        let (Some(rows), Some(own)) =
+            (progress.pool.take(chain.grain.min(most)), progress.claims.get(thread))
+        else {
+            return false;
+        };
+        own.set(rows);
+        self.compute(index, own, tasks);
+        true
+    }
+
+    /// Waits until a chain is done, with chains aside to fill the time; says whether it is.
+    fn wait(&self, needed: usize, thread: usize, tasks: &Tasks<'_>) -> bool {
+        let done = |index: usize| self.progress.get(index).is_none_or(|p| p.done.load(Ordering::Acquire));
+        loop {
+            for _ in 0..LOOKS {
+                if done(needed) {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            // The first that can be computed already.
+            let ready = |progress: &Progress| progress.aside.is_some_and(done) && !progress.pool.is_empty();
+            let some = self.progress.iter().position(ready);
+            if !some.is_some_and(|index| self.compute_aside(index, ROWS_ASIDE, thread, tasks)) {
+                return threads::wait_for(&|| done(needed), tasks.failed);
             }
         }
     }
 }
 
-/// The rows of a piece, strip by strip.
+/// The chain that leaves what another one reads, if that one can be computed at any time after it: it leaves an output,
+/// whose memory nothing else uses, and a thread can compute any of its rows.
+fn aside(plan: &Plan, chains: &[Chain], chain: &Chain) -> Option<usize> {
+    let steps = plan.steps.get(chain.steps.clone())?;
+    let (first, last) = (steps.first()?, steps.last()?);
+    let read = |map: Map| {
+        let reads = |step: &Step| step.input == map || step.shortcut.is_some_and(|s| s.map == map);
+        plan.steps.iter().any(reads)
+    };
+    let is_output = plan.outputs.iter().any(|output| output.maps.contains(&last.output));
+    let alone = is_output && !read(last.output) && steps.iter().all(|step| step.shortcut.is_none());
+    let source = chains.iter().position(|other| plan.steps[other.steps.end - 1].output == first.input);
+    source.filter(|_| alone && chain.share == Share::Rows)
+}
+
+/// What a thread has before it of a chain, from a first unit to an end. Only the thread itself moves the first, and only others
+/// bring the end nearer.
+pub(super) struct Claims(AtomicU64);
+
+fn packed(range: Range<usize>) -> u64 {
+    (range.start as u64) << 32 | range.end as u64
+}
+
+fn unpacked(packed: u64) -> Range<usize> {
+    (packed >> 32) as usize..(packed & u64::from(u32::MAX)) as usize
+}
+
+impl Claims {
+    fn new(range: Range<usize>) -> Self {
+        Self(AtomicU64::new(packed(range)))
+    }
+
+    /// Only while the thread whose they are has none.
+    fn set(&self, range: Range<usize>) {
+        self.0.store(packed(range), Ordering::Relaxed);
+    }
+
+    fn is_empty(&self) -> bool {
+        unpacked(self.0.load(Ordering::Relaxed)).is_empty()
+    }
+
+    /// The unit that is next.
+    #[inline(always)]
+    pub(super) fn first(&self) -> usize {
+        unpacked(self.0.load(Ordering::Relaxed)).start
+    }
+
+    /// The next units, at most so many.
+    // A call, and so compiled once: there are few.
+    #[inline(never)]
+    pub(super) fn take(&self, most: usize) -> Option<Range<usize>> {
+        let mut taken = None;
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            let Range { start, end } = unpacked(now);
+            let next = start.saturating_add(most).min(end);
+            taken = (next > start).then_some(start..next);
+            taken.is_some().then(|| packed(next..end))
+        });
+        taken
+    }
+
+    /// The rear part, for a thread that has nothing to do: so much that both are ready at the same time, when the one that these are
+    /// before is in the middle of a `grain`; nothing if that is less than `least`. Everything if it has not begun and is at
+    /// its `first` unit.
+    fn share(&self, first: usize, grain: usize, least: usize) -> Option<Range<usize>> {
+        let mut taken = None;
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            let Range { start, end } = unpacked(now);
+            let left = end.saturating_sub(start);
+            let part = (left + grain / 2).div_ceil(2).min(left);
+            let count = match part >= least {
+                true => part,
+                false if start == first => left,
+                false => 0,
+            };
+            taken = (count > 0).then_some(end - count..end);
+            taken.is_some().then(|| packed(start..end - count))
+        });
+        taken
+    }
+}
+
+/// The rows of a chain's last step that a thread has before it, strip by strip, and what they need of the steps above. Where
+/// threads share channels, all rows for some of these, then for the next.
 ///
 /// No function that takes a closure: what runs inside of one is not compiled for the caller's instructions.
 pub(super) struct Strips<'a> {
     chain: &'a Chain,
     steps: &'a [Step],
-    /// The rows of the last step.
+    claims: &'a Claims,
+    /// The units at hand.
+    units: Range<usize>,
+    /// Rows that are left of them, where they are not rows themselves.
     rows: Range<usize>,
-    /// The end of the current strip.
-    strip: usize,
     /// The step that is next.
     step: usize,
     /// The next row of each step.
@@ -83,27 +263,46 @@ pub(super) struct Strips<'a> {
 
 impl<'a> Strips<'a> {
     #[inline(always)]
-    pub(super) fn new(chain: &'a Chain, steps: &'a [Step], piece: usize) -> Self {
-        let height = steps.last().map_or(0, |last| last.output_shape.height);
-        let rows = height * piece / chain.pieces..height * (piece + 1) / chain.pieces;
+    pub(super) fn new(chain: &'a Chain, steps: &'a [Step], claims: &'a Claims) -> Self {
         let mut next = [0; MOST_STEPS];
-        let mut first = rows.start;
-        for (next, step) in next.iter_mut().zip(steps).take(steps.len()).rev() {
-            *next = first;
-            first = chains::begin(step, first);
+        if chain.share == Share::Rows {
+            let mut first = claims.first();
+            for (next, step) in next.iter_mut().zip(steps).take(steps.len()).rev() {
+                *next = first;
+                first = chains::begin(step, first);
+            }
         }
-        Self { chain, steps, strip: rows.start, rows, step: steps.len(), next, ends: [0; MOST_STEPS] }
+        let ends = [0; MOST_STEPS];
+        Self { chain, steps, claims, units: 0..0, rows: 0..0, step: steps.len(), next, ends }
+    }
+
+    /// The units at hand.
+    #[inline(always)]
+    pub(super) fn units(&self) -> Range<usize> {
+        self.units.clone()
+    }
+
+    /// The row after the next strip.
+    #[inline(always)]
+    fn strip(&mut self) -> Option<usize> {
+        if self.chain.share == Share::Rows {
+            self.units = self.claims.take(self.chain.strip)?;
+            return Some(self.units.end);
+        }
+        if self.rows.is_empty() {
+            self.units = self.claims.take(self.chain.grain)?;
+            self.rows = 0..self.steps.last().map_or(0, |last| last.output_shape.height);
+            self.next = [0; MOST_STEPS];
+        }
+        self.rows.start = (self.rows.start + self.chain.strip).min(self.rows.end);
+        Some(self.rows.start)
     }
 
     /// The number of a step in the chain, and the rows of its output that have to be computed now.
     #[inline(always)]
     pub(super) fn next(&mut self) -> Option<(usize, Range<usize>)> {
         if self.step == self.steps.len() {
-            if self.strip >= self.rows.end {
-                return None;
-            }
-            self.strip = (self.strip + self.chain.strip).min(self.rows.end);
-            let mut end = self.strip;
+            let mut end = self.strip()?;
             for (e, step) in self.ends.iter_mut().zip(self.steps).take(self.steps.len()).rev() {
                 *e = end;
                 end = chains::reach(step, end);
@@ -115,5 +314,86 @@ impl<'a> Strips<'a> {
         let rows = self.next[i]..self.ends[i];
         self.next[i] = self.ends[i];
         Some((i, rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chains::tests::{FLOATS, plan};
+    use super::*;
+    use crate::plan::{Output, StepKind};
+
+    #[test]
+    fn outputs_that_nobody_reads_are_computed_aside() {
+        let mut plan = plan("mobilenet-v2-1.0", 96);
+        let last = plan.steps[plan.steps.len() - 1].output;
+        let mut step = plan.steps.iter().find(|step| step.kind == StepKind::Pointwise).unwrap().clone();
+        let from = step.input;
+        step.output = Map(plan.maps.len());
+        plan.maps.push(step.output_shape);
+        plan.outputs.push(Output { name: "aside", maps: vec![step.output] });
+        plan.steps.push(step);
+        for streamed in [false, true] {
+            let chains = chains::chains(&plan, FLOATS, 2, streamed);
+            let found: Vec<_> = chains.iter().map(|chain| aside(&plan, &chains, chain)).collect();
+            let (end, others) = found.split_last().unwrap();
+            let source = &chains[end.unwrap()];
+            assert_eq!(plan.steps[source.steps.end - 1].output, from);
+            // The other output may be, too; nothing else.
+            for (chain, aside) in chains.iter().zip(others) {
+                assert!(aside.is_none() || plan.steps[chain.steps.end - 1].output == last);
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_takes_what_it_has_and_no_more() {
+        let claims = Claims::new(3..8);
+        let taken: Vec<_> = std::iter::from_fn(|| claims.take(2)).collect();
+        assert_eq!(taken, [3..5, 5..7, 7..8]);
+        assert_eq!((claims.first(), claims.share(0, 2, 1)), (8, None));
+    }
+
+    #[test]
+    fn others_take_about_half_from_the_end() {
+        let claims = Claims::new(10..30);
+        claims.take(4).unwrap();
+        assert_eq!(claims.share(10, 4, 3), Some(21..30));
+        assert_eq!(claims.share(10, 4, 3), Some(16..21));
+        // Two are left, too few.
+        assert_eq!(claims.share(10, 4, 3), None);
+        assert_eq!(claims.share(10, 4, 2), Some(14..16));
+        assert_eq!(claims.take(9), None);
+        // What has not been begun goes whole.
+        let claims = Claims::new(10..13);
+        assert_eq!(claims.share(10, 4, 9), Some(10..13));
+        assert_eq!((claims.take(4), claims.share(10, 4, 1)), (None, None));
+    }
+
+    #[test]
+    fn every_unit_is_taken_once_whoever_helps() {
+        for _ in 0..50 {
+            let all: Vec<Claims> = (0..4).map(|t| Claims::new(t * 250..(t + 1) * 250)).collect();
+            let seen: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+            std::thread::scope(|scope| {
+                for thread in 0..4 {
+                    let (all, seen) = (&all, &seen);
+                    scope.spawn(move || {
+                        loop {
+                            while let Some(range) = all[thread].take(3) {
+                                range.for_each(|unit| _ = seen[unit].fetch_add(1, Ordering::Relaxed));
+                            }
+                            let others = (1..4).map(|i| (thread + i) % 4);
+                            let taken = others.into_iter().find_map(|i| all[i].share(i * 250, 3, 5));
+                            match taken {
+                                Some(range) => all[thread].set(range),
+                                None => break,
+                            }
+                        }
+                    });
+                }
+            });
+            assert!(seen.iter().all(|times| times.load(Ordering::Relaxed) == 1));
+        }
     }
 }

@@ -45,7 +45,18 @@ impl Made {
 
     /// Adds a step that reads the last map, and says which one it writes.
     pub(crate) fn add(&mut self, kind: StepKind, channels: usize, activation: Activation) -> Map {
-        let input_shape = self.last();
+        self.add_to(Map(self.plan.maps.len() - 1), kind, channels, activation)
+    }
+
+    /// Adds a step that reads another map.
+    pub(crate) fn add_to(
+        &mut self,
+        from: Map,
+        kind: StepKind,
+        channels: usize,
+        activation: Activation,
+    ) -> Map {
+        let input_shape = self.plan.maps[from.0];
         let (inputs, strided) = (input_shape.channels, |s: usize, extent: usize| extent.div_ceil(s));
         let (stride, channels, weights) = match kind {
             StepKind::Full { stride } => (stride, channels, 9 * inputs * channels),
@@ -61,7 +72,7 @@ impl Made {
         self.plan.steps.push(Step {
             name: format!("step {}", output.0),
             kind,
-            input: Map(output.0 - 1),
+            input: from,
             input_shape,
             output,
             output_shape,

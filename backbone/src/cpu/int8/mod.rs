@@ -13,7 +13,7 @@ use super::chains::{Chain, Window};
 use super::layout::Layout;
 use super::memory::{Buffer, Part, Rows};
 use super::packing;
-use super::schedule::Strips;
+use super::schedule::{Claims, Strips};
 use super::simd::InstructionSet;
 use super::stem::{self, Input, Padded};
 use crate::network::Shape;
@@ -154,10 +154,14 @@ impl Int8 {
 }
 
 impl Kernels for Int8 {
-    fn piece(&self, chain: &Chain, piece: usize, input: Input<'_>, thread: usize) {
+    fn piece(&self, chain: &Chain, claims: &Claims, input: Input<'_>, thread: usize) {
         let Some((window, floats)) = self.windows.get(thread) else { return };
         let (window, floats) = (window.as_ptr().cast(), floats.as_ptr());
-        self.prepared.set.run(Piece { engine: self, chain, piece, input, window, floats });
+        self.prepared.set.run(Piece { engine: self, chain, claims, input, window, floats });
+    }
+
+    fn join(&self, chain: &Chain) {
+        debug_assert!(!chain.joins(), "integers are shared by rows");
     }
 
     fn output(&self, index: usize) -> &[f32] {
@@ -180,7 +184,7 @@ impl Kernels for Int8 {
 struct Piece<'a> {
     engine: &'a Int8,
     chain: &'a Chain,
-    piece: usize,
+    claims: &'a Claims,
     input: Input<'a>,
     window: *mut u8,
     floats: *mut f32,
@@ -196,7 +200,7 @@ enum Target {
 impl IntegerWork for Piece<'_> {
     #[inline(always)]
     fn run<S: IntegerSimd>(self, simd: S) {
-        let Self { engine, chain, piece, input, window, floats } = self;
+        let Self { engine, chain, claims, input, window, floats } = self;
         let range = chain.steps.clone();
         let (steps, kernels) = (&engine.steps[range.clone()], &engine.prepared.steps[range]);
         // SAFETY: the stem's rows are at the beginning of the thread's floats.
@@ -210,7 +214,7 @@ impl IntegerWork for Piece<'_> {
             }
             None => engine.maps[steps[i].output.0],
         };
-        let mut strips = Strips::new(chain, steps, piece);
+        let mut strips = Strips::new(chain, steps, claims);
         while let Some((i, rows)) = strips.next() {
             let step = &steps[i];
             let input = match i.checked_sub(1) {

@@ -35,7 +35,7 @@ mod unit;
 use half::bf16;
 #[cfg(target_arch = "x86_64")]
 pub(super) use {
-    product::product,
+    product::{join, product},
     split::put_half,
     unit::{Unit, available},
 };
@@ -45,14 +45,16 @@ use crate::plan::{Step, StepKind};
 
 /// Pixels, and output channels, of a tile.
 pub(super) const SIDE: usize = 16;
-/// Input channels of a tile.
-const DEPTH: usize = 32;
+/// Input channels of a tile, and output channels of a panel.
+pub(super) const DEPTH: usize = 32;
 /// Values of 32 bits in a tile.
 const TILE: usize = SIDE * SIDE;
 /// Values of 32 bits that the pixels split at a time may take: 128 pixels of 1280 channels.
 pub(super) const SCRATCH: usize = 128 * 1280;
 /// Input and output channels, and pixels, from which on the unit is worth its while.
 const LEAST: usize = 16;
+/// Input channels from which on a step may add up its halves apart: that takes a little longer.
+const DEEP: usize = 256;
 
 /// Whether a step is for the matrix unit.
 pub(super) fn takes(step: &Step) -> bool {
@@ -62,6 +64,18 @@ pub(super) fn takes(step: &Step) -> bool {
         && shape.channels >= LEAST
         && shape.pixels() >= LEAST
         && depth.div_ceil(DEPTH) * 2 * TILE * 2 <= SCRATCH
+}
+
+/// Whether a step, one that the unit takes, adds up the first half of its input channels and the second apart: two threads may share them.
+/// Where it has more output channels than that, they share those.
+pub(super) fn halved(step: &Step) -> bool {
+    let depth = step.input_shape.channels;
+    takes(step) && depth >= DEEP && depth > step.output_shape.channels
+}
+
+/// Where channels are cut in two: between tiles.
+pub(super) fn middle(channels: usize) -> usize {
+    (channels / 2).next_multiple_of(DEPTH).min(channels)
 }
 
 /// Where a step's pixels come from, or go to.

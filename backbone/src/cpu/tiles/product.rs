@@ -3,17 +3,20 @@
 #![expect(unsafe_code, reason = "tiles and rows are reached through pointers")]
 
 use std::arch::x86_64::{
-    _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_mask_storeu_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 use std::ops::Range;
 
 use super::split::{Walk, low_bits, put, split};
 use super::unit::{Operands, Sums, store, zero};
-use super::{DEPTH, LINE, Place, SCRATCH, SIDE, TILE, panels};
+use super::{DEPTH, LINE, Place, SCRATCH, SIDE, TILE, halved, middle, panels};
+use crate::cpu::channels::Part;
+use crate::cpu::memory::Rows;
 use crate::cpu::packing::Prepared;
 
-/// `output[p] = clamp(input[p] × weights + bias)` for some rows of a map.
+/// `output[p] = clamp(input[p] × weights + bias)` for some rows of a map, or a part of it: some panels of output channels, which must
+/// begin with one; or sums over some input channels, which must begin with a tile, without bias and limits.
 ///
 /// # Safety
 /// `prepared` must be packed for the unit, and a [`Unit`](super::Unit) ready on this thread. The rows must be readable at `input`, and writable at `output`; at `scratch`,
@@ -24,6 +27,7 @@ pub(in crate::cpu) unsafe fn product(
     input: Place,
     output: Place,
     rows: Range<usize>,
+    part: &Part,
     scratch: *mut f32,
 ) {
     debug_assert!(prepared.tiled, "weights for vectors");
@@ -38,7 +42,17 @@ pub(in crate::cpu) unsafe fn product(
         Place::Tiles(_) => pixels,
     };
     debug_assert!(most > 0 || pixels == 0, "too deep for the scratch");
-    let mut sums = [const { Sums([0.0; 4 * TILE]) }; 2];
+    let (columns, tiles_down, whole) = match part {
+        Part::Whole => (0..channels, 0..deep, true),
+        Part::Channels(columns) => (columns.clone(), 0..deep, true),
+        Part::Depth(depth) => (0..channels, depth.start / DEPTH..depth.end.div_ceil(DEPTH), false),
+    };
+    // The tiles down the channels that are added up apart.
+    let cut = if whole && halved(step) { middle(depth) / DEPTH } else { tiles_down.end };
+    let apart = [tiles_down.start..cut, cut..tiles_down.end];
+    let apart = &apart[..if cut < tiles_down.end { 2 } else { 1 }];
+    let finishing = Finishing { prepared, output, whole, halved: apart.len() > 1 };
+    let mut sums = [const { [const { Sums([0.0; 4 * TILE]) }; 2] }; 2];
     let mut turn = 0;
     let mut first = 0;
     while first < pixels && most > 0 {
@@ -49,7 +63,13 @@ pub(in crate::cpu) unsafe fn product(
         unsafe {
             let tiles_of_pixels = match input {
                 Place::Rows(from) => {
-                    split(Walk::new(from, rows.start, width, first), depth, count, scratch);
+                    split(
+                        Walk::new(from, rows.start, width, first),
+                        depth,
+                        tiles_down.clone(),
+                        count,
+                        scratch,
+                    );
                     scratch
                 }
                 Place::Tiles(tiles) => tiles,
@@ -58,36 +78,45 @@ pub(in crate::cpu) unsafe fn product(
             for (channel, tiles) in panels(channels) {
                 let bias = weights.add(deep * 2 * tiles * TILE);
                 let next = bias.add(tiles * SIDE);
+                if !columns.contains(&channel) {
+                    weights = next;
+                    continue;
+                }
+                let skipped = tiles_down.start * 2 * tiles * TILE;
                 let blocks = count.div_ceil(2 * SIDE);
                 // Lines of the next panel that are asked for at each step down this one, so that all are when it ends.
                 let lines = (2 * tiles * TILE / LINE).div_ceil(blocks);
-                let mut ahead = next;
+                let mut ahead = next.wrapping_add(skipped);
                 for begun in (0..count).step_by(2 * SIDE) {
                     let block = (count - begun).min(2 * SIDE);
                     let mut from = Operands {
-                        pixels: tiles_of_pixels.add(begun / SIDE * strip).cast_const(),
+                        pixels: tiles_of_pixels
+                            .add(begun / SIDE * strip + tiles_down.start * 2 * TILE)
+                            .cast_const(),
                         below: strip * size_of::<f32>(),
-                        weights,
+                        weights: weights.add(skipped),
                     };
-                    zero();
-                    for _ in 0..deep {
-                        for _ in 0..lines {
-                            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
-                            ahead = ahead.wrapping_add(LINE);
+                    for (tiles_down, sums) in apart.iter().zip(&mut sums[turn]) {
+                        zero();
+                        for _ in tiles_down.clone() {
+                            for _ in 0..lines {
+                                _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                                ahead = ahead.wrapping_add(LINE);
+                            }
+                            match (block > SIDE, tiles) {
+                                (true, 2) => from.four(),
+                                (true, _) => from.upright(),
+                                (false, 2) => from.flat(),
+                                (false, _) => from.one(),
+                            }
+                            from.pixels = from.pixels.add(2 * TILE);
+                            from.weights = from.weights.add(2 * tiles * TILE);
                         }
-                        match (block > SIDE, tiles) {
-                            (true, 2) => from.four(),
-                            (true, _) => from.upright(),
-                            (false, 2) => from.flat(),
-                            (false, _) => from.one(),
-                        }
-                        from.pixels = from.pixels.add(2 * TILE);
-                        from.weights = from.weights.add(2 * tiles * TILE);
+                        store(sums);
                     }
-                    store(&mut sums[turn]);
                     // While the unit is busy.
                     if let Some(before) = waiting.take() {
-                        before.finish(&sums[1 - turn], prepared, output);
+                        before.finish(&sums[1 - turn], finishing);
                     }
                     waiting = Some(Finish {
                         bias,
@@ -102,11 +131,22 @@ pub(in crate::cpu) unsafe fn product(
                 weights = next;
             }
             if let Some(last) = waiting {
-                last.finish(&sums[1 - turn], prepared, output);
+                last.finish(&sums[1 - turn], finishing);
             }
         }
         first += count;
     }
+}
+
+/// How sums are finished.
+#[derive(Clone, Copy)]
+struct Finishing<'a> {
+    prepared: &'a Prepared,
+    output: Place,
+    /// Whether bias and limits are due.
+    whole: bool,
+    /// Whether there are those of two halves.
+    halved: bool,
 }
 
 /// What is left to do with sums.
@@ -126,58 +166,98 @@ impl Finish {
     /// The pixels' channels must be writable, and a tile's biases readable for each 16 of them, at a multiple of 64.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn finish(self, sums: &Sums, prepared: &Prepared, output: Place) {
+    unsafe fn finish(self, sums: &[Sums; 2], how: Finishing<'_>) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if how.halved { self.finish_as::<true>(sums, how) } else { self.finish_as::<false>(sums, how) }
+        }
+    }
+
+    /// # Safety
+    /// As [`Finish::finish`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn finish_as<const HALVED: bool>(self, [sums, others]: &[Sums; 2], how: Finishing<'_>) {
+        let Finishing { prepared, output, whole, .. } = how;
         let shape = prepared.step.output_shape;
-        let (low, high) = (_mm512_set1_ps(prepared.limits.0), _mm512_set1_ps(prepared.limits.1));
+        let limits = if whole { prepared.limits } else { (f32::NEG_INFINITY, f32::INFINITY) };
+        let (low, high) = (_mm512_set1_ps(limits.0), _mm512_set1_ps(limits.1));
         let zero = _mm512_set1_ps(0.0);
         let channels = (self.tiles * SIDE).min(shape.channels - self.channel);
         let masks = [low_bits(channels), low_bits(channels.saturating_sub(SIDE))];
         // SAFETY: as the caller vouches; the sums of 32 pixels are four tiles.
         unsafe {
+            // Sums begin at zero and are never below it by sign alone, so that adding zero changes nothing.
             let bias = [
-                _mm512_load_ps(self.bias),
-                if self.tiles > 1 { _mm512_load_ps(self.bias.add(SIDE)) } else { zero },
+                if whole { _mm512_load_ps(self.bias) } else { zero },
+                if whole && self.tiles > 1 { _mm512_load_ps(self.bias.add(SIDE)) } else { zero },
             ];
-            let value = |sum: *const f32, bias| {
-                _mm512_min_ps(_mm512_max_ps(_mm512_add_ps(_mm512_load_ps(sum), bias), low), high)
+            let value = |at: usize, bias| {
+                let mut sum = _mm512_load_ps(sums.0.as_ptr().add(at));
+                if HALVED {
+                    sum = _mm512_add_ps(sum, _mm512_load_ps(others.0.as_ptr().add(at)));
+                }
+                _mm512_min_ps(_mm512_max_ps(_mm512_add_ps(sum, bias), low), high)
             };
             let halves = [(0, self.pixels.min(SIDE)), (1, self.pixels.saturating_sub(SIDE))];
             match output {
                 Place::Rows(rows) => {
                     let mut walk = Walk::new(rows, self.row, shape.width, self.first);
                     for (half, count) in halves {
-                        let mut sum = sums.0.as_ptr().add(half * 2 * TILE);
+                        let mut sum = half * 2 * TILE;
                         for _ in 0..count {
                             let to = walk.next().add(self.channel);
                             if channels == 2 * SIDE {
                                 _mm512_storeu_ps(to, value(sum, bias[0]));
-                                _mm512_storeu_ps(to.add(SIDE), value(sum.add(TILE), bias[1]));
+                                _mm512_storeu_ps(to.add(SIDE), value(sum + TILE, bias[1]));
                             } else {
                                 _mm512_mask_storeu_ps(to, masks[0], value(sum, bias[0]));
                                 if channels > SIDE {
-                                    _mm512_mask_storeu_ps(
-                                        to.add(SIDE),
-                                        masks[1],
-                                        value(sum.add(TILE), bias[1]),
-                                    );
+                                    _mm512_mask_storeu_ps(to.add(SIDE), masks[1], value(sum + TILE, bias[1]));
                                 }
                             }
-                            sum = sum.add(LINE);
+                            sum += LINE;
                         }
                     }
                 }
                 Place::Tiles(tiles) => {
                     let strip = shape.channels.div_ceil(DEPTH) * 2 * TILE;
                     for (half, count) in halves {
-                        let mut sum = sums.0.as_ptr().add(half * 2 * TILE);
+                        let mut sum = half * 2 * TILE;
                         let mut row =
                             tiles.add((self.first / SIDE + half) * strip + self.channel / DEPTH * 2 * TILE);
                         for _ in 0..count {
-                            let b = if self.tiles > 1 { value(sum.add(TILE), bias[1]) } else { zero };
+                            let b = if self.tiles > 1 { value(sum + TILE, bias[1]) } else { zero };
                             put(row, value(sum, bias[0]), b);
-                            (sum, row) = (sum.add(LINE), row.add(LINE));
+                            (sum, row) = (sum + LINE, row.add(LINE));
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Adds up the sums of two halves and finishes them: all rows of a map.
+///
+/// # Safety
+/// The rows must be readable at `halves`, whole vectors a pixel, and writable at `output`. The processor must have the unit.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(in crate::cpu) unsafe fn join(prepared: &Prepared, halves: [Rows; 2], output: Rows) {
+    let shape = prepared.step.output_shape;
+    let (low, high) = (_mm512_set1_ps(prepared.limits.0), _mm512_set1_ps(prepared.limits.1));
+    for y in 0..shape.height {
+        let [first, second] = halves.map(|half| half.row(y).cast_const());
+        for x in 0..shape.width {
+            for c in (0..shape.channels).step_by(SIDE) {
+                let mask = low_bits(shape.channels - c);
+                let at = x * halves[0].pixel + c;
+                // SAFETY: as the caller vouches; masks keep what is written, and the biases read, to the channels.
+                unsafe {
+                    let sum = _mm512_add_ps(_mm512_loadu_ps(first.add(at)), _mm512_loadu_ps(second.add(at)));
+                    let bias = _mm512_maskz_loadu_ps(mask, prepared.bias.as_ptr().add(c));
+                    let value = _mm512_min_ps(_mm512_max_ps(_mm512_add_ps(sum, bias), low), high);
+                    _mm512_mask_storeu_ps(output.row(y).add(x * output.pixel + c), mask, value);
                 }
             }
         }

@@ -8,6 +8,8 @@ use std::arch::x86_64::{
     _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
+use std::ops::Range;
+
 use super::{DEPTH, LINE, Rows, SIDE, TILE};
 
 /// Pixels of some rows, one after the other.
@@ -43,20 +45,28 @@ impl Walk {
 }
 
 /// Splits pixels into tiles of high and low parts: of 16 pixels and 32 channels the high parts, then the low ones, then those of the
-/// next 32 channels.
+/// next 32 channels. Only those of `tiles_down`.
 ///
 /// # Safety
 /// `scratch` must have room for tiles of the pixels, see [`super::fits`], and the pixels must be readable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn split(mut input: Walk, depth: usize, pixels: usize, scratch: *mut f32) {
-    let mut tile = scratch;
+pub(super) unsafe fn split(
+    mut input: Walk,
+    depth: usize,
+    tiles_down: Range<usize>,
+    pixels: usize,
+    scratch: *mut f32,
+) {
+    let strip = depth.div_ceil(DEPTH) * 2 * TILE;
     for begun in (0..pixels).step_by(SIDE) {
         let rows = (pixels - begun).min(SIDE);
         let mut at = [std::ptr::null_mut(); SIDE];
         at[..rows].fill_with(|| input.next());
-        for from in (0..depth).step_by(DEPTH) {
+        for down in tiles_down.clone() {
+            let from = down * DEPTH;
             let left = depth - from;
+            let tile = scratch.wrapping_add(begun / SIDE * strip + down * 2 * TILE);
             for (row, at) in at[..rows].iter().enumerate() {
                 // SAFETY: the pixels are there, and masks keep what is read to their channels; the scratch has room.
                 unsafe {
@@ -68,7 +78,6 @@ pub(super) unsafe fn split(mut input: Walk, depth: usize, pixels: usize, scratch
                     put(tile.add(row * LINE), a, b);
                 }
             }
-            tile = tile.wrapping_add(2 * TILE);
         }
     }
 }

@@ -1,0 +1,95 @@
+//! Two threads that share a chain by channels instead of rows.
+//!
+//! Low maps have many weights for few pixels. Cut by rows, each thread reads all the weights, from far away, for half of the
+//! pixels, and computes rows around the cut that the other computes, too. Cut by channels, it reads half of them:
+//!
+//! ```text
+//!             expand              depthwise            reduce
+//! narrow ──┬──────────▶ channels ──────────▶ channels ──────────▶ sums ──┐
+//!          │            0 … c/2              0 … c/2                     + ──▶ narrow        (join)
+//!          └──────────▶ channels ──────────▶ channels ──────────▶ sums ──┘
+//!                       c/2 … c              c/2 … c
+//! ```
+//!
+//! A depthwise keeps channels apart, so a thread's channels depend on those of the thread itself from the first 1×1 on,
+//! which computes some of its output channels, up to the last, which adds up some of its input channels. The thread that is last adds both
+//! sums. So that results do not depend on threads, such a 1×1 adds up its halves apart wherever it runs ([`tiles::halved`]).
+
+use std::ops::Range;
+
+use super::chains::{Chain, Share};
+use super::tiles;
+use crate::plan::{Step, StepKind};
+
+/// Threads that a chain that joins is shared among.
+pub(super) const HALVES: usize = 2;
+/// Channels of a wide map, at least.
+const LEAST: usize = 64;
+/// Pixels of a map that is low.
+const LOW: usize = 128;
+
+/// The channels of a half.
+fn half(channels: usize, piece: usize) -> Range<usize> {
+    let middle = tiles::middle(channels);
+    if piece == 0 { 0..middle } else { middle..channels }
+}
+
+/// Panels of channels.
+pub(super) fn panels(channels: usize) -> usize {
+    channels.div_ceil(tiles::DEPTH)
+}
+
+/// What is computed of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All its channels.
+    Whole,
+    /// These of its channels.
+    Channels(Range<usize>),
+    /// Sums over these of its input's channels.
+    Depth(Range<usize>),
+}
+
+impl Chain {
+    /// What some units of the chain are of the step with this number.
+    pub(super) fn part(&self, step: &Step, index: usize, units: Range<usize>) -> Part {
+        let channels = step.output_shape.channels;
+        match self.share {
+            Share::Rows => Part::Whole,
+            Share::Panels => {
+                let [start, end] = [units.start, units.end].map(|unit| (unit * tiles::DEPTH).min(channels));
+                Part::Channels(start..end)
+            }
+            Share::Halves if index + 1 == self.steps.len() => {
+                Part::Depth(half(step.input_shape.channels, units.start))
+            }
+            Share::Halves => Part::Channels(half(channels, units.start)),
+        }
+    }
+}
+
+/// Whether the halves' sums have to be added up.
+pub(super) fn joins(steps: &[Step]) -> bool {
+    steps.last().is_some_and(|last| last.kind == StepKind::Pointwise && tiles::halved(last))
+}
+
+/// Whether steps that run together can be shared by channels, where the matrix unit computes those it takes.
+pub(super) fn possible(steps: &[Step]) -> bool {
+    let last = steps.len().saturating_sub(1);
+    let can = |(i, step): (usize, &Step)| {
+        let channels = step.output_shape.channels;
+        if step.output_shape.pixels() > LOW {
+            return false;
+        }
+        match step.kind {
+            StepKind::Pointwise if i == last && tiles::halved(step) => true,
+            StepKind::Pointwise => {
+                i == 0 && tiles::takes(step) && channels >= LEAST && step.shortcut.is_none()
+            }
+            // A vector must not reach back into the other half.
+            StepKind::Depthwise { .. } => channels >= LEAST && channels.is_multiple_of(tiles::SIDE),
+            _ => false,
+        }
+    };
+    !steps.is_empty() && steps.iter().enumerate().all(can)
+}
