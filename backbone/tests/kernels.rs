@@ -61,6 +61,7 @@ fn check_outputs(mut made: Made) {
         }
     }
 }
+
 #[test]
 fn the_stem() {
     for (seed, channels) in CHANNELS.into_iter().enumerate() {

@@ -16,14 +16,15 @@
 //! below: a window holds these, too.
 //!
 //! Threads share a chain by cutting the last step's rows into pieces; each thread has windows of its own, and
-//! the rows around a cut are computed twice. Where a run of steps is cut into chains is a matter of cost: what a
+//! the rows around a cut are computed twice. Low maps are shared by channels instead ([`super::channels`]). Where a run of steps is cut into chains is a matter of [`super::cost`]: what a
 //! chain leaves in memory and which weights it reads again, against what its threads compute twice and how often they
 //! have to meet, within what L2 holds.
 
 use std::ops::Range;
 
+use super::channels;
+use super::cost::{best_share, busy, cost, twice, weights, work};
 use super::memory::LINE_BYTES;
-use super::{channels, tiles};
 use crate::network::Shape;
 use crate::plan::{Plan, Step, StepKind};
 
@@ -33,11 +34,7 @@ const STRIP: usize = 80;
 /// Rows of a strip where they are wide: depthwise convolutions go down by pairs.
 const PAIR: usize = 2;
 /// Multiply-adds below which a chain is not shared among threads: handing over would take longer.
-const WORTH_SHARING: usize = 200_000;
-/// Multiply-adds that are done in the time that threads take to meet between two chains.
-const MEETING: usize = 100_000;
-/// Multiply-adds that take as long as a byte of weights on its way from behind L2.
-const AWAY: usize = 4;
+pub(super) const WORTH_SHARING: usize = 200_000;
 /// How often a thread takes some of its panels.
 const PARTS: usize = 3;
 
@@ -106,10 +103,12 @@ pub(super) struct Chain {
     pub(super) units: usize,
     /// How many are taken at a time.
     pub(super) grain: usize,
-    /// How many a thread takes over from another at least.
+    /// How many a thread takes over at least from another that has begun.
     pub(super) worth_taking: usize,
     /// How many threads begin with a part of the units.
     pub(super) pieces: usize,
+    /// The chain that leaves what this one reads, if this one can be computed at any time after that, beside others.
+    pub(super) aside_of: Option<usize>,
     /// A window for each step but the last.
     pub(super) windows: Vec<Window>,
 }
@@ -185,7 +184,29 @@ pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool
         }
         first = end;
     }
+    if threads > 1 {
+        let of: Vec<_> = chains.iter().map(|chain| aside_of(plan, &chains, chain, values)).collect();
+        chains.iter_mut().zip(of).for_each(|(chain, of)| chain.aside_of = of);
+    }
     chains
+}
+
+/// The chain that leaves what another one reads, if that one can be computed at any time after it, by whoever has time: it leaves an
+/// output that nobody reads, so that its memory is not used for anything else, and a thread can compute any of its rows without
+/// others of the steps above.
+fn aside_of(plan: &Plan, chains: &[Chain], chain: &Chain, values: Values) -> Option<usize> {
+    let steps = plan.steps.get(chain.steps.clone())?;
+    let (first, last) = (steps.first()?, steps.last()?);
+    let reads =
+        |step: &Step| step.input == last.output || step.shortcut.is_some_and(|s| s.map == last.output);
+    let is_output = plan.outputs.iter().any(|output| output.maps.contains(&last.output));
+    let can = is_output
+        && chain.share == Share::Rows
+        && !plan.steps.iter().any(reads)
+        && steps.iter().all(|step| step.shortcut.is_none())
+        && twice(steps, values) == 0;
+    let leaves = |other: &Chain| plan.steps[other.steps.end - 1].output == first.input;
+    chains.iter().position(leaves).filter(|_| can)
 }
 
 /// Whether a step can go on where the one before it ended.
@@ -216,89 +237,6 @@ fn cheapest(steps: &[Step], values: Values, threads: usize) -> Vec<Range<usize>>
     chains
 }
 
-/// What a chain costs that could be spared, in multiply-adds.
-fn cost(steps: &[Step], values: Values, threads: usize) -> usize {
-    best_share(steps, values, threads).0
-}
-
-/// The cheaper way to share a chain, behind its cost.
-fn best_share(steps: &[Step], values: Values, threads: usize) -> (usize, Share) {
-    let rows = (cost_by_rows(steps, values, threads), Share::Rows);
-    match cost_by_channels(steps, values, threads) {
-        Some(cost) if cost < rows.0 && channels::joins(steps) => (cost, Share::Halves),
-        Some(cost) if cost < rows.0 => (cost, Share::Panels),
-        _ => rows,
-    }
-}
-
-/// What it costs to share a chain by channels, where that can be done.
-fn cost_by_channels(steps: &[Step], values: Values, threads: usize) -> Option<usize> {
-    let worth = threads > 1 && values.tiled && work(steps) >= WORTH_SHARING;
-    if !worth || !channels::possible(steps) {
-        return None;
-    }
-    let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
-    // Both sums are written and read.
-    let joined = if channels::joins(steps) { 2 * 2 * 2 * left } else { 0 };
-    // Threads beyond two have nothing to do meanwhile.
-    let at_once = if channels::joins(steps) { channels::HALVES } else { threads };
-    let idle = (threads - at_once) * busy(steps, values) / at_once;
-    Some(2 * left + joined + idle + MEETING)
-}
-
-/// What it costs to share it by rows: a byte on its way to L2 or back takes about as long as one multiply-add, one that comes from
-/// behind L2 twice as long.
-fn cost_by_rows(steps: &[Step], values: Values, threads: usize) -> usize {
-    let left = steps.last().map_or(0, |last| last.output_shape.len() * values.bytes);
-    let cuts = pieces(steps, threads) - 1;
-    let meeting = if threads > 1 { MEETING } else { 0 };
-    // Each thread reads all weights.
-    let each = if cuts > 0 { (threads - 1) * weights(steps, values) } else { 0 };
-    // Weights that L2 does not keep come from further away for each strip.
-    let again = match weights(steps, values) {
-        bytes if bytes > values.windows => {
-            let height = steps.last().map_or(1, |last| last.output_shape.height);
-            let of_piece = height.div_ceil(cuts + 1).div_ceil(strip(steps, values));
-            bytes * ((cuts + 1).div_ceil(threads.max(1)) * of_piece).saturating_sub(1)
-        }
-        _ => 0,
-    };
-    2 * (left + again) + AWAY * each + cuts * twice(steps, values) + meeting
-}
-
-/// Bytes of the weights of steps.
-fn weights(steps: &[Step], values: Values) -> usize {
-    let of = |step: &Step| step.multiply_adds() / step.output_shape.pixels().max(1);
-    steps.iter().map(of).sum::<usize>() * values.bytes
-}
-
-/// Multiply-adds of steps.
-fn work(steps: &[Step]) -> usize {
-    steps.iter().map(Step::multiply_adds).sum()
-}
-
-/// The same, those of the matrix unit counted for the third of the time that they take.
-fn busy(steps: &[Step], values: Values) -> usize {
-    steps.iter().map(|step| step.multiply_adds() / quick(step, values)).sum()
-}
-
-/// How many multiply-adds of a step are done in the time of one.
-fn quick(step: &Step, values: Values) -> usize {
-    if values.tiled && tiles::takes(step) { 3 } else { 1 }
-}
-
-/// Multiply-adds that are computed by both threads at a cut.
-fn twice(steps: &[Step], values: Values) -> usize {
-    let height = |step: &Step| step.output_shape.height.max(1);
-    let (mut first, mut end) = steps.last().map_or((0, 0), |last| (height(last) / 2, height(last) / 2));
-    let mut sum = 0;
-    for step in steps.iter().rev() {
-        sum += end.saturating_sub(first) * step.multiply_adds() / height(step) / quick(step, values);
-        (first, end) = (begin(step, first), reach(step, end));
-    }
-    sum
-}
-
 /// A step alone always fits.
 fn fits(steps: &[Step], values: Values) -> bool {
     windows_len(steps, strip(steps, values), values) * values.bytes <= values.windows
@@ -307,7 +245,7 @@ fn fits(steps: &[Step], values: Values) -> bool {
 /// Rows of the last step computed in one go: as many as make full tiles, or all where L2 does not keep the weights from
 /// one strip to the next, unless less make its windows fit. A longer chain with lower strips is better than a shorter
 /// one, which writes to memory.
-fn strip(steps: &[Step], values: Values) -> usize {
+pub(super) fn strip(steps: &[Step], values: Values) -> usize {
     let Some(shape) = steps.last().map(|s| s.output_shape) else { return 1 };
     let full = STRIP.div_ceil(shape.width.max(1)).next_multiple_of(PAIR).min(shape.height);
     let mut rows = if weights(steps, values) > values.windows { shape.height } else { full }.max(1);
@@ -337,8 +275,8 @@ fn windows_len(steps: &[Step], strip: usize, values: Values) -> usize {
     windows(steps, strip).iter().map(|w| w.1 * values.row(w.0)).sum()
 }
 
-/// How many pieces the last step's rows are cut into.
-fn pieces(steps: &[Step], threads: usize) -> usize {
+/// How many pieces the last step's rows are cut into: one a thread, for who is ready helps the others.
+pub(super) fn pieces(steps: &[Step], threads: usize) -> usize {
     let height = steps.last().map_or(1, |s| s.output_shape.height);
     let pieces = match threads {
         1 => 1,
@@ -378,6 +316,7 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
         grain,
         worth_taking,
         pieces,
+        aside_of: None,
         windows: windows.collect(),
     }
 }
@@ -386,6 +325,7 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
 pub(super) mod tests {
     use super::*;
     use crate::architecture::Backbone;
+    use crate::plan::{Map, Output};
     use crate::weights::Weights;
 
     pub(in crate::cpu) const FLOATS: Values =
@@ -394,6 +334,35 @@ pub(super) mod tests {
     pub(in crate::cpu) fn plan(name: &str, side: usize) -> Plan {
         let network = name.parse::<Backbone>().unwrap().classifier(10);
         Plan::new(&network, &Weights::untrained(&network), side, side).unwrap()
+    }
+
+    /// A network with one more output, on which no other step depends, and the map that it is made of.
+    pub(in crate::cpu) fn with_an_output_aside() -> (Plan, Map) {
+        let mut plan = plan("mobilenet-v2-1.0", 160);
+        let high = |step: &&Step| step.kind == StepKind::Pointwise && step.output_shape.height == 20;
+        let mut step = plan.steps.iter().find(high).unwrap().clone();
+        let from = step.input;
+        step.output = Map(plan.maps.len());
+        plan.maps.push(step.output_shape);
+        plan.outputs.push(Output { name: "aside", maps: vec![step.output] });
+        plan.steps.push(step);
+        (plan, from)
+    }
+
+    #[test]
+    fn outputs_that_nobody_reads_are_computed_aside() {
+        let (plan, from) = with_an_output_aside();
+        for (streamed, threads) in [(false, 2), (true, 2), (true, 1)] {
+            let chains = chains(&plan, FLOATS, threads, streamed);
+            let (last, others) = chains.split_last().unwrap();
+            let source = last.aside_of.map(|source| plan.steps[chains[source].steps.end - 1].output);
+            assert_eq!(source, (threads > 1).then_some(from));
+            // The other output may be, too; nothing else.
+            for chain in others.iter().filter(|chain| chain.aside_of.is_some()) {
+                let output = plan.steps[chain.steps.end - 1].output;
+                assert!(plan.outputs.iter().any(|o| o.maps.contains(&output)));
+            }
+        }
     }
 
     #[test]
@@ -453,7 +422,7 @@ pub(super) mod tests {
         for chain in &chains {
             let steps = &plan.steps[chain.steps.clone()];
             let height = steps[steps.len() - 1].output_shape.height;
-            let many = super::weights(steps, values) > values.windows;
+            let many = weights(steps, values) > values.windows;
             heavy += usize::from(many && steps.len() > 1 && chain.strip == height);
             light += usize::from(!many && chain.strip < height);
             // A chain of one step has no windows: it goes down the map whole where its weights are many.

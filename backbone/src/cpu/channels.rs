@@ -1,4 +1,4 @@
-//! Two threads that share a chain by channels instead of rows.
+//! Threads that share a chain by channels instead of rows: panels of them, or, where the chain ends with a 1×1 over many, two halves.
 //!
 //! Low maps have many weights for few pixels. Cut by rows, each thread reads all the weights, from far away, for half of the
 //! pixels, and computes rows around the cut that the other computes, too. Cut by channels, it reads half of them:
@@ -21,7 +21,7 @@ use super::chains::{Chain, Share};
 use super::tiles;
 use crate::plan::{Step, StepKind};
 
-/// Threads that a chain that joins is shared among.
+/// Parts of a chain that joins.
 pub(super) const HALVES: usize = 2;
 /// Channels of a wide map, at least.
 const LEAST: usize = 64;
@@ -53,6 +53,7 @@ pub(super) enum Part {
 impl Chain {
     /// What some units of the chain are of the step with this number.
     pub(super) fn part(&self, step: &Step, index: usize, units: Range<usize>) -> Part {
+        debug_assert!(self.share != Share::Halves || units.len() <= 1, "halves are taken one by one");
         let channels = step.output_shape.channels;
         match self.share {
             Share::Rows => Part::Whole,
@@ -92,4 +93,41 @@ pub(super) fn possible(steps: &[Step]) -> bool {
         }
     };
     !steps.is_empty() && steps.iter().enumerate().all(can)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chains::tests::plan;
+    use super::*;
+
+    #[test]
+    fn chains_around_wide_and_low_maps_can_be_shared() {
+        let plan = plan("mobilenext-1.0", 320);
+        // Depthwise, reduce, expand, depthwise, at ten pixels by ten and at twenty by twenty.
+        let block = |side: usize| {
+            let is = |steps: &[Step]| {
+                steps.iter().all(|step| step.output_shape.height == side)
+                    && matches!(steps[0].kind, StepKind::Depthwise { .. })
+                    && steps[1..3].iter().all(|step| step.kind == StepKind::Pointwise)
+            };
+            plan.steps.windows(4).find(|steps| is(steps)).unwrap()
+        };
+        let low = block(10);
+        assert!(possible(&low[..1]) && possible(&low[..2]) && possible(&low[2..]) && possible(&low[1..2]));
+        assert_eq!([&low[..1], &low[..2], &low[2..], &low[1..2]].map(joins), [false, true, false, true]);
+        // Not with a reduce in the middle, and not for many pixels.
+        assert!(!possible(low) && !possible(&low[1..3]) && !possible(&[]));
+        assert!(!possible(&block(20)[..2]));
+    }
+
+    #[test]
+    fn halves_are_whole_tiles_and_all_channels() {
+        for channels in [64, 96, 144, 288, 960, 1280] {
+            let [first, second] = [0, 1].map(|piece| half(channels, piece));
+            assert_eq!((first.start, first.end, second.end), (0, second.start, channels));
+            assert!(
+                first.end.is_multiple_of(tiles::DEPTH) && first.len() >= second.len() && !second.is_empty()
+            );
+        }
+    }
 }

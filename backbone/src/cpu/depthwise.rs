@@ -44,10 +44,11 @@ const LEAST: usize = 3;
 /// Rows under a block, at most: of a pair at stride 2.
 const MOST_ROWS: usize = 5;
 
-/// Computes the channels of `part` in some rows of a map. Where these are not all, they must begin at a vector and end with one.
+/// Computes the channels of `part` in some rows of a map.
 ///
 /// # Safety
-/// `part` must be among the channels. The rows of `output`, those of `input` that they need and those of `shortcut`, where the step has one,
+/// `part` must be among the channels and, where it is not all of them, begin at a vector and end with one. These channels of the rows of
+/// `output`, of those of `input` that they need and of those of `shortcut`, where the step has one,
 /// must be in memory, and nobody else may write to them. Where `output` is tiles, [`Simd::SPLITS`] must hold, channels be a
 /// multiple of a vector, no shortcut be there, and the pixels [fit](super::tiles::fits).
 #[inline(always)]

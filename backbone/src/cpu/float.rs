@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chains::{Chain, Window};
-use super::channels::Part;
+use super::channels::{self, Part};
 use super::layout::{self, Layout};
 use super::memory::{Buffer, LINE, Rows};
 use super::packing::Prepared;
@@ -94,9 +94,10 @@ impl Kernels for Float {
         #[cfg(target_arch = "x86_64")]
         if let Some(prepared) = chain.steps.end.checked_sub(1).and_then(|last| self.prepared.get(last))
             && let Some(output) = self.maps[prepared.step.output.0]
+            && let [Some(first), Some(second)] = [0, 1].map(|half| self.sums(chain, &prepared.step, half))
             && tiles::available()
         {
-            let halves = [0, 1].map(|piece| self.sums(&prepared.step, piece));
+            let halves = [first, second];
             let shortcut = self.shortcut(&prepared.step);
             // SAFETY: the pieces have written their sums, and nobody writes to them or to the map before this is done; the
             // unit is there.
@@ -123,13 +124,16 @@ impl Kernels for Float {
 }
 
 impl Float {
-    /// Where a half of a step's sums is.
-    fn sums(&self, step: &Step, piece: usize) -> Rows {
-        let shape = step.output_shape;
-        // SAFETY: the layout has room for the halves of the chains that have some, and the memory lives as long as the engine.
+    /// Where a half of the sums of a chain's last step is.
+    fn sums(&self, chain: &Chain, last: &Step, half: usize) -> Option<Rows> {
+        if !chain.joins() || half >= channels::HALVES {
+            return None;
+        }
+        let shape = last.output_shape;
+        // SAFETY: the layout has room for the halves of the chains that join, and the memory lives as long as the engine.
         unsafe {
-            let data = self.memory.as_ptr().add(self.sums + piece * layout::sums_len(step));
-            Rows::new(data, shape.width, layout::sums_pixel(step), shape.height)
+            let data = self.memory.as_ptr().add(self.sums + half * layout::sums_len(last));
+            Some(Rows::new(data, shape.width, layout::sums_pixel(last), shape.height))
         }
     }
 
@@ -184,7 +188,7 @@ impl Work for Piece<'_> {
             let units = strips.units();
             let part = chain.part(&steps[i], i, units.clone());
             let output = match part {
-                Part::Depth(_) => Some(float.sums(&steps[i], units.start)),
+                Part::Depth(_) => float.sums(chain, &steps[i], units.start),
                 _ => left(i),
             };
             let call = Call { prepared: &prepared[i], input, output, rows, part, tiles };
@@ -249,6 +253,7 @@ impl Call<'_> {
                     };
                     let to = tiles.output.map_or(Place::Rows(output), Place::Tiles);
                     tiles::product(prepared, from, to, rows.clone(), &part, tiles.scratch);
+                    debug_assert!(shortcut.is_none() || !matches!(part, Part::Channels(_)), "not shared so");
                     if part == Part::Whole {
                         pointwise::add_shortcut(prepared, output, shortcut, rows);
                     }

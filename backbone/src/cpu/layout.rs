@@ -43,13 +43,11 @@ pub(super) fn layout(plan: &Plan, chains: &[Chain], values: Values) -> Layout {
     };
     let mut last_read = vec![0; plan.maps.len()];
     for (time, chain) in chains.iter().enumerate() {
-        // A chain that leaves an output may be computed aside, while later ones already write.
-        let leaves = plan.steps[chain.steps.clone()].last().map(|step| step.output);
-        let output = leaves.is_some_and(|map| plan.outputs.iter().any(|output| output.maps.contains(&map)));
-        let until = if output { chains.len() } else { time };
+        // What is computed aside may still be read when later chains write.
+        let until = if chain.aside_of.is_some() { chains.len() } else { time };
         reads(chain).for_each(|map| last_read[map.0] = last_read[map.0].max(until));
     }
-    // Slots by start and length; `taken` tells until when.
+    // Slots by start and length.
     let mut slots: Vec<Slot> = Vec::new();
     let mut owners: Vec<(Map, usize)> = Vec::new();
     for (time, chain) in chains.iter().enumerate() {
@@ -147,7 +145,7 @@ struct Slot {
 mod tests {
     use super::super::chains::{
         self,
-        tests::{FLOATS, plan},
+        tests::{FLOATS, plan, with_an_output_aside},
     };
     use super::*;
 
@@ -172,15 +170,38 @@ mod tests {
 
     #[test]
     fn maps_alive_at_once_do_not_overlap() {
-        for streamed in [false, true] {
-            let plan = plan("mobilenext-0.5-id3", 97);
-            let chains = chains::chains(&plan, FLOATS, 2, streamed);
-            let layout = layout(&plan, &chains, FLOATS);
+        let tiled = Values { tiled: true, windows: 1 << 20, ..FLOATS };
+        let plans = [plan("mobilenext-0.5-id3", 97), with_an_output_aside().0];
+        let ways =
+            [(0, false, FLOATS), (0, true, FLOATS), (0, true, tiled), (1, false, FLOATS), (1, true, tiled)];
+        let (mut asides, mut joined) = (0, 0);
+        for (plan, streamed, values) in ways {
+            let plan = &plans[plan];
+            let chains = chains::chains(plan, values, 2, streamed);
+            let layout = layout(plan, &chains, values);
+            joined += chains.iter().filter(|chain| chain.joins()).count();
+            // What is written by a chain that is later than one aside may be so at the same time.
+            for (time, chain) in chains.iter().enumerate().filter(|(_, chain)| chain.aside_of.is_some()) {
+                let input = plan.steps[chain.steps.start].input;
+                let home = layout.homes[input.0].unwrap();
+                for later in &chains[time + 1..] {
+                    let output = plan.steps[later.steps.end - 1].output;
+                    let other = layout.homes[output.0].unwrap();
+                    assert!(
+                        other + plan.maps[output.0].len() <= home || home + plan.maps[input.0].len() <= other
+                    );
+                }
+                asides += 1;
+            }
             let range = |map: Map| layout.homes[map.0].map(|start| start..start + plan.maps[map.0].len());
             for (time, chain) in chains.iter().enumerate() {
                 let steps = &plan.steps[chain.steps.clone()];
-                let written = range(steps[steps.len() - 1].output).unwrap();
-                assert!(written.end <= layout.len);
+                let last = &steps[steps.len() - 1];
+                let written = range(last.output).unwrap();
+                // Sums lie behind all maps.
+                assert!(written.end <= layout.sums);
+                let sums = if chain.joins() { channels::HALVES * sums_len(last) } else { 0 };
+                assert!(layout.sums + sums <= layout.len);
                 // Everything that this chain or a later one reads and that is there already.
                 let later = chains[time..].iter().flat_map(|c| &plan.steps[c.steps.clone()]);
                 let read = later.flat_map(|s| [Some(s.input), s.shortcut.as_ref().map(|s| s.map)]).flatten();
@@ -191,5 +212,6 @@ mod tests {
                 }
             }
         }
+        assert!(asides > 1 && joined > 1, "{asides} {joined}");
     }
 }

@@ -17,6 +17,7 @@ use crate::plan::Plan;
 mod cache;
 mod chains;
 mod channels;
+mod cost;
 mod depthwise;
 mod float;
 mod int8;
@@ -105,7 +106,7 @@ impl Weights {
 /// The kernels of one kind of numbers, with the memory they work in.
 trait Kernels: Send + Sync {
     /// Computes on a thread all the units of a chain that it has before it, and what has to be computed for
-    /// them. Each unit is computed once a run, those of a chain when the one before it is done, and no two
+    /// them. Each unit is computed once a run, those of a chain when all that it reads is done, and no two
     /// threads have the same number.
     fn piece(&self, chain: &Chain, claims: &Claims, input: Input<'_>, thread: usize);
 
@@ -131,7 +132,8 @@ pub struct ChainTime {
     pub multiply_adds: usize,
     /// The shape of what it leaves in memory.
     pub output: Shape,
-    /// From its beginning to that of the next.
+    /// From its beginning to that of the next. With several threads, outputs are computed while one would wait for another; what they took
+    /// then counts where it waited.
     pub time: Duration,
 }
 
@@ -194,7 +196,7 @@ impl CpuEngine {
                 Box::new(int8::Int8::new(&plan, Arc::clone(steps), layout, pool.threads()))
             }
         };
-        let schedule = Schedule::new(&plan, chains, pool.threads());
+        let schedule = Schedule::new(chains, pool.threads());
         Ok(Self { plan, options, weights, schedule, pool, kernels })
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::chains::{self, Chain, MOST_STEPS, Share};
 use super::threads;
-use crate::plan::{Map, Plan, Step};
+use crate::plan::Step;
 
 /// The chains of a plan, and how far the current run has come.
 pub(super) struct Schedule {
@@ -22,11 +22,8 @@ pub(super) struct Schedule {
 struct Progress {
     /// What each thread has before it.
     claims: Vec<Claims>,
-    /// What is for whoever comes.
+    /// What is for whoever comes: all of a chain aside.
     pool: Claims,
-    /// The chain that leaves what this one reads, if this one can be computed at any time after that, beside others: a
-    /// network's output.
-    aside: Option<usize>,
     /// Units that are computed.
     computed: AtomicUsize,
     /// Whether all are, and what they left is added up.
@@ -47,11 +44,10 @@ pub(super) struct Tasks<'a> {
 }
 
 impl Schedule {
-    pub(super) fn new(plan: &Plan, chains: Vec<Chain>, threads: usize) -> Self {
-        let progress = |chain: &Chain| Progress {
+    pub(super) fn new(chains: Vec<Chain>, threads: usize) -> Self {
+        let progress = |_: &Chain| Progress {
             claims: (0..threads).map(|_| Claims::new(0..0)).collect(),
             pool: Claims::new(0..0),
-            aside: aside(plan, &chains, chain).filter(|_| threads > 1),
             computed: AtomicUsize::new(0),
             done: AtomicBool::new(false),
         };
@@ -61,7 +57,7 @@ impl Schedule {
     /// Before each run.
     pub(super) fn begin(&mut self) {
         for (chain, progress) in self.chains.iter().zip(&mut self.progress) {
-            let aside = progress.aside.is_some();
+            let aside = chain.aside_of.is_some();
             for (thread, claims) in progress.claims.iter_mut().enumerate() {
                 *claims = Claims::new(if aside { 0..0 } else { chain.piece(thread) });
             }
@@ -75,22 +71,20 @@ impl Schedule {
     /// around it, or the channels, from the chain before in its cache. Then it helps the others.
     pub(super) fn work(&self, thread: usize, tasks: &Tasks<'_>) {
         let mut before = None;
-        for (index, progress) in self.progress.iter().enumerate() {
-            let needed = progress.aside.or(before);
+        for (index, (chain, progress)) in self.chains.iter().zip(&self.progress).enumerate() {
+            let needed = chain.aside_of.or(before);
             if needed.is_some_and(|needed| !self.wait(needed, thread, tasks)) {
                 return;
             }
             if let Some(clock) = self.clock.as_ref().and_then(|clock| clock.get(index)) {
                 clock.get_or_init(Instant::now);
             }
-            if progress.aside.is_some() {
+            if chain.aside_of.is_some() {
                 while self.compute_aside(index, usize::MAX, thread, tasks) {}
                 continue;
             }
             before = Some(index);
-            let (Some(chain), Some(own)) = (self.chains.get(index), progress.claims.get(thread)) else {
-                return;
-            };
+            let Some(own) = progress.claims.get(thread) else { return };
             loop {
                 self.compute(index, own, tasks);
                 let others = (1..progress.claims.len()).map(|i| (thread + i) % progress.claims.len());
@@ -150,32 +144,19 @@ impl Schedule {
                 std::hint::spin_loop();
             }
             // The first that can be computed already.
-            let ready = |progress: &Progress| progress.aside.is_some_and(done) && !progress.pool.is_empty();
-            let some = self.progress.iter().position(ready);
-            if !some.is_some_and(|index| self.compute_aside(index, ROWS_ASIDE, thread, tasks)) {
-                return threads::wait_for(&|| done(needed), tasks.failed);
-            }
+            let ready = |(chain, progress): (&Chain, &Progress)| {
+                chain.aside_of.is_some_and(done) && !progress.pool.is_empty()
+            };
+            match self.chains.iter().zip(&self.progress).position(ready) {
+                Some(index) => self.compute_aside(index, ROWS_ASIDE, thread, tasks),
+                None => return threads::wait_for(&|| done(needed), tasks.failed),
+            };
         }
     }
 }
 
-/// The chain that leaves what another one reads, if that one can be computed at any time after it: it leaves an output,
-/// whose memory nothing else uses, and a thread can compute any of its rows.
-fn aside(plan: &Plan, chains: &[Chain], chain: &Chain) -> Option<usize> {
-    let steps = plan.steps.get(chain.steps.clone())?;
-    let (first, last) = (steps.first()?, steps.last()?);
-    let read = |map: Map| {
-        let reads = |step: &Step| step.input == map || step.shortcut.is_some_and(|s| s.map == map);
-        plan.steps.iter().any(reads)
-    };
-    let is_output = plan.outputs.iter().any(|output| output.maps.contains(&last.output));
-    let alone = is_output && !read(last.output) && steps.iter().all(|step| step.shortcut.is_none());
-    let source = chains.iter().position(|other| plan.steps[other.steps.end - 1].output == first.input);
-    source.filter(|_| alone && chain.share == Share::Rows)
-}
-
-/// What a thread has before it of a chain, from a first unit to an end. Only the thread itself moves the first, and only others
-/// bring the end nearer.
+/// What a thread has before it of a chain, from a first unit to an end. Only the thread itself takes from the front, and only others
+/// from the end. Of a pool everybody takes from the front.
 pub(super) struct Claims(AtomicU64);
 
 fn packed(range: Range<usize>) -> u64 {
@@ -221,18 +202,18 @@ impl Claims {
     }
 
     /// The rear part, for a thread that has nothing to do: so much that both are ready at the same time, when the one that these are
-    /// before is in the middle of a `grain`; nothing if that is less than `least`. Everything if it has not begun and is at
-    /// its `first` unit.
+    /// before is in the middle of a `grain`; nothing if that is less than `least`. Everything if it is still at its `first` unit;
+    /// otherwise one is left to it, so that nothing wanders from thread to thread without being computed.
     fn share(&self, first: usize, grain: usize, least: usize) -> Option<Range<usize>> {
         let mut taken = None;
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
             let Range { start, end } = unpacked(now);
             let left = end.saturating_sub(start);
-            let part = (left + grain / 2).div_ceil(2).min(left);
+            let part = (left + grain / 2).div_ceil(2).min(left.saturating_sub(1));
             let count = match part >= least {
-                true => part,
-                false if start == first => left,
-                false => 0,
+                true if part > 0 => part,
+                _ if start == first => left,
+                _ => 0,
             };
             taken = (count > 0).then_some(end - count..end);
             taken.is_some().then(|| packed(start..end - count))
@@ -319,29 +300,50 @@ impl<'a> Strips<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chains::tests::{FLOATS, plan};
+    use super::super::chains::tests::{FLOATS, with_an_output_aside};
+    use super::super::chains::{Values, chains};
     use super::*;
-    use crate::plan::{Output, StepKind};
 
     #[test]
-    fn outputs_that_nobody_reads_are_computed_aside() {
-        let mut plan = plan("mobilenet-v2-1.0", 96);
-        let last = plan.steps[plan.steps.len() - 1].output;
-        let mut step = plan.steps.iter().find(|step| step.kind == StepKind::Pointwise).unwrap().clone();
-        let from = step.input;
-        step.output = Map(plan.maps.len());
-        plan.maps.push(step.output_shape);
-        plan.outputs.push(Output { name: "aside", maps: vec![step.output] });
-        plan.steps.push(step);
-        for streamed in [false, true] {
-            let chains = chains::chains(&plan, FLOATS, 2, streamed);
-            let found: Vec<_> = chains.iter().map(|chain| aside(&plan, &chains, chain)).collect();
-            let (end, others) = found.split_last().unwrap();
-            let source = &chains[end.unwrap()];
-            assert_eq!(plan.steps[source.steps.end - 1].output, from);
-            // The other output may be, too; nothing else.
-            for (chain, aside) in chains.iter().zip(others) {
-                assert!(aside.is_none() || plan.steps[chain.steps.end - 1].output == last);
+    fn every_chain_is_computed_once_when_what_it_reads_is_there() {
+        let (plan, _) = with_an_output_aside();
+        let values = Values { tiled: true, windows: 1 << 20, ..FLOATS };
+        for threads in 1..5 {
+            let mut schedule = Schedule::new(chains(&plan, values, threads, true), threads);
+            let index = |chain: &Chain, of: &[Chain]| {
+                of.iter().position(|other| other.steps.start == chain.steps.start).unwrap()
+            };
+            for _ in 0..20 {
+                schedule.begin();
+                let chains = &schedule.chains;
+                let [done, joined] =
+                    [0, 1].map(|_| chains.iter().map(|_| AtomicUsize::new(0)).collect::<Vec<_>>());
+                let early = AtomicUsize::new(0);
+                let run = |chain: &Chain, claims: &Claims| {
+                    let this = index(chain, chains);
+                    let before = chains[..this].iter().rposition(|chain| chain.aside_of.is_none());
+                    while let Some(units) = claims.take(chain.grain) {
+                        let ready = chain.aside_of.or(before).is_none_or(|needed| {
+                            done[needed].load(Ordering::Relaxed) == chains[needed].units
+                                && joined[needed].load(Ordering::Relaxed)
+                                    == usize::from(chains[needed].joins())
+                        });
+                        early.fetch_add(usize::from(!ready), Ordering::Relaxed);
+                        done[this].fetch_add(units.len(), Ordering::Relaxed);
+                    }
+                };
+                let join = |chain: &Chain| _ = joined[index(chain, chains)].fetch_add(1, Ordering::Relaxed);
+                std::thread::scope(|scope| {
+                    for thread in 0..threads {
+                        let (schedule, run, join) = (&schedule, &run, &join);
+                        scope.spawn(move || schedule.work(thread, &Tasks { run, join, failed: &|| false }));
+                    }
+                });
+                assert_eq!(early.into_inner(), 0);
+                for (i, chain) in chains.iter().enumerate() {
+                    assert_eq!(done[i].load(Ordering::Relaxed), chain.units);
+                    assert_eq!(joined[i].load(Ordering::Relaxed), usize::from(chain.joins()));
+                }
             }
         }
     }
@@ -362,8 +364,9 @@ mod tests {
         assert_eq!(claims.share(10, 4, 3), Some(16..21));
         // Two are left, too few.
         assert_eq!(claims.share(10, 4, 3), None);
-        assert_eq!(claims.share(10, 4, 2), Some(14..16));
-        assert_eq!(claims.take(9), None);
+        assert_eq!(claims.share(10, 4, 1), Some(15..16));
+        assert_eq!(claims.share(10, 4, 1), None);
+        assert_eq!(claims.take(9), Some(14..15));
         // What has not been begun goes whole.
         let claims = Claims::new(10..13);
         assert_eq!(claims.share(10, 4, 9), Some(10..13));

@@ -67,7 +67,7 @@ pub(super) fn takes(step: &Step) -> bool {
 }
 
 /// Whether a step, one that the unit takes, adds up the first half of its input channels and the second apart: two threads may share them.
-/// Where it has more output channels than that, they share those.
+/// Where it has as many output channels or more, they share those.
 pub(super) fn halved(step: &Step) -> bool {
     let depth = step.input_shape.channels;
     takes(step) && depth >= DEEP && depth > step.output_shape.channels

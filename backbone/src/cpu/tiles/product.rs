@@ -15,11 +15,12 @@ use crate::cpu::channels::Part;
 use crate::cpu::memory::Rows;
 use crate::cpu::packing::Prepared;
 
-/// `output[p] = clamp(input[p] × weights + bias)` for some rows of a map, or a part of it: some panels of output channels, which must
-/// begin with one; or sums over some input channels, which must begin with a tile, without bias and limits.
+/// `output[p] = clamp(input[p] × weights + bias)` for some rows of a map, or a part of it: some panels of output channels; or sums over some
+/// input channels, without bias and limits.
 ///
 /// # Safety
-/// `prepared` must be packed for the unit, and a [`Unit`](super::Unit) ready on this thread. The rows must be readable at `input`, and writable at `output`; at `scratch`,
+/// Output channels of a part must begin with a panel, input channels with a tile, and be among those that there are; nobody else may write to
+/// them. `prepared` must be packed for the unit, and a [`Unit`](super::Unit) ready on this thread. The rows must be readable at `input`, and writable at `output`; at `scratch`,
 /// a multiple of 64, [`SCRATCH`] values, unless the input is tiles. Tiles must have room for the pixels, see [`super::fits`].
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(in crate::cpu) unsafe fn product(
@@ -187,10 +188,11 @@ impl Finish {
         let masks = [low_bits(channels), low_bits(channels.saturating_sub(SIDE))];
         // SAFETY: as the caller vouches; the sums of 32 pixels are four tiles.
         unsafe {
-            // Sums begin at zero and are never below it by sign alone, so that adding zero changes nothing.
+            // What changes no sum, not even the sign of a zero.
+            let nothing = _mm512_set1_ps(-0.0);
             let bias = [
-                if whole { _mm512_load_ps(self.bias) } else { zero },
-                if whole && self.tiles > 1 { _mm512_load_ps(self.bias.add(SIDE)) } else { zero },
+                if whole { _mm512_load_ps(self.bias) } else { nothing },
+                if whole && self.tiles > 1 { _mm512_load_ps(self.bias.add(SIDE)) } else { nothing },
             ];
             let value = |at: usize, bias| {
                 let mut sum = _mm512_load_ps(sums.0.as_ptr().add(at));
@@ -241,7 +243,7 @@ impl Finish {
 /// Adds up the sums of two halves and finishes them: all rows of a map.
 ///
 /// # Safety
-/// The rows must be readable at `halves`, whole vectors a pixel, and writable at `output`. The processor must have the unit.
+/// The rows must be readable at `halves`, whole vectors a pixel, and writable at `output`, and nobody else may write to them. The processor must have the unit.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(in crate::cpu) unsafe fn join(prepared: &Prepared, halves: [Rows; 2], output: Rows) {
     let shape = prepared.step.output_shape;

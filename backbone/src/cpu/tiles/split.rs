@@ -48,7 +48,7 @@ impl Walk {
 /// next 32 channels. Only those of `tiles_down`.
 ///
 /// # Safety
-/// `scratch` must have room for tiles of the pixels, see [`super::fits`], and the pixels must be readable.
+/// `scratch` must have room for tiles of the pixels, see [`super::fits`], the pixels must be readable, and `tiles_down` be among those of `depth`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) unsafe fn split(
