@@ -25,8 +25,6 @@ use crate::plan::{Step, StepKind};
 pub(super) const HALVES: usize = 2;
 /// Channels of a wide map, at least.
 const LEAST: usize = 64;
-/// Pixels of a map that is low.
-const LOW: usize = 128;
 
 /// The channels of a half.
 fn half(channels: usize, piece: usize) -> Range<usize> {
@@ -79,7 +77,7 @@ pub(super) fn possible(steps: &[Step]) -> bool {
     let last = steps.len().saturating_sub(1);
     let can = |(i, step): (usize, &Step)| {
         let channels = step.output_shape.channels;
-        if step.output_shape.pixels() > LOW {
+        if !tiles::is_low(step) {
             return false;
         }
         match step.kind {

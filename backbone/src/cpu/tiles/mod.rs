@@ -53,6 +53,8 @@ const TILE: usize = SIDE * SIDE;
 pub(super) const SCRATCH: usize = 128 * 1280;
 /// Input and output channels, and pixels, from which on the unit is worth its while.
 const LEAST: usize = 16;
+/// Pixels of a low map, at most.
+const LOW: usize = 128;
 /// Input channels from which on a step may add up its halves apart: that takes a little longer.
 const DEEP: usize = 256;
 
@@ -66,11 +68,16 @@ pub(super) fn takes(step: &Step) -> bool {
         && depth.div_ceil(DEPTH) * 2 * TILE * 2 <= SCRATCH
 }
 
-/// Whether a step, one that the unit takes, adds up the first half of its input channels and the second apart: two threads may share them.
+/// Whether a step, one that the unit takes, of a low map, adds up the first half of its input channels and the second apart: two threads may share them.
 /// Where it has as many output channels or more, they share those.
 pub(super) fn halved(step: &Step) -> bool {
     let depth = step.input_shape.channels;
-    takes(step) && depth >= DEEP && depth > step.output_shape.channels
+    takes(step) && is_low(step) && depth >= DEEP && depth > step.output_shape.channels
+}
+
+/// Whether a step's output is so low that threads had better share its channels.
+pub(super) fn is_low(step: &Step) -> bool {
+    step.output_shape.pixels() <= LOW
 }
 
 /// Where channels are cut in two: between tiles.
