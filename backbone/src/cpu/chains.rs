@@ -297,10 +297,14 @@ fn chain(steps: &[Step], first: usize, values: Values, threads: usize) -> Chain 
     let share = best_share(steps, values, threads).1;
     let shape = steps.last().map_or(Shape::new(1, 1, 1), |last| last.output_shape);
     let panels = channels::panels(shape.channels);
-    let (units, grain, pieces) = match share {
-        Share::Rows => (shape.height, strip, pieces(steps, threads)),
-        Share::Panels => (panels, panels.div_ceil(PARTS * threads), threads.min(panels)),
-        Share::Halves => (channels::HALVES, 1, channels::HALVES),
+    let (units, grain) = match share {
+        Share::Rows => (shape.height, strip),
+        Share::Panels => (panels, panels.div_ceil(PARTS * threads)),
+        Share::Halves => (channels::HALVES, 1),
+    };
+    let pieces = match share {
+        Share::Rows => pieces(steps, threads),
+        _ => channels::pieces(steps, threads),
     };
     let worth_taking = match share {
         _ if pieces == 1 => usize::MAX,

@@ -37,6 +37,14 @@ pub(super) fn panels(channels: usize) -> usize {
     channels.div_ceil(tiles::DEPTH)
 }
 
+/// How many threads begin with a part of a chain that is shared so.
+pub(super) fn pieces(steps: &[Step], threads: usize) -> usize {
+    match steps.last() {
+        Some(last) if !joins(steps) => panels(last.output_shape.channels).clamp(1, threads.max(1)),
+        _ => HALVES,
+    }
+}
+
 /// What is computed of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {

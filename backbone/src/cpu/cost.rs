@@ -34,12 +34,8 @@ fn cost_by_channels(steps: &[Step], values: Values, threads: usize) -> Option<us
     // Both sums are written and read.
     let joined = if channels::joins(steps) { 2 * 2 * 2 * left } else { 0 };
     // Others have nothing to do meanwhile.
-    let at_once = match steps.last() {
-        _ if channels::joins(steps) => channels::HALVES,
-        Some(last) => channels::panels(last.output_shape.channels).clamp(1, threads),
-        None => threads,
-    };
-    let idle = (threads - at_once) * busy(steps, values) / at_once;
+    let pieces = channels::pieces(steps, threads);
+    let idle = threads.saturating_sub(pieces) * busy(steps, values) / pieces;
     Some(2 * left + joined + idle + MEETING)
 }
 

@@ -1,5 +1,5 @@
 //! Who computes what, and when: threads go through the chains in their order, each begins a chain with a piece of its own,
-//! and who is ready takes over half of what another has left.
+//! and who is ready takes over the rear part of what another has left.
 
 use std::ops::Range;
 use std::sync::OnceLock;
