@@ -30,10 +30,10 @@
 
 use std::ops::Range;
 
-use super::memory::{LINE, Rows};
+use super::memory::Rows;
 use super::packing::{Prepared, even};
 use super::simd::{Simd, Work};
-use super::tiles::{Place, place};
+use super::tiles::{Place, is_narrow, place};
 use crate::plan::StepKind;
 
 /// Bytes of input that a group of channels should have under a pair of rows: half of an L1 of 48 KiB, for what is
@@ -70,9 +70,12 @@ pub(super) unsafe fn run<S: Simd>(
     let (height, channels) = (step.input_shape.height, step.output_shape.channels);
     let under = rows.len().min(2).saturating_sub(1) * stride + 3;
     let most = (GROUP / (under * step.input_shape.width * size_of::<S::Vector>()).max(1)).max(LEAST);
-    let begun = part.start / S::LANES;
-    for (first, vectors) in even(part.end.div_ceil(S::LANES) - begun, most) {
-        let first = begun + first;
+    let (begun, end) = (part.start / S::LANES, part.end.div_ceil(S::LANES));
+    // Two vectors share rows of tiles.
+    let unit = if tiles.is_null() { 1 } else { 2 };
+    for (first, units) in even((end - begun).div_ceil(unit), most / unit) {
+        let first = begun + first * unit;
+        let vectors = first..(first + units * unit).min(end);
         let mut y = rows.start;
         while y < rows.end {
             let count = (rows.end - y).min(2);
@@ -100,7 +103,7 @@ pub(super) unsafe fn run<S: Simd>(
                 tiles,
                 pixel: (y - rows.start) * step.output_shape.width,
             };
-            let vectors = first..first + vectors;
+            let vectors = vectors.clone();
             // SAFETY: as the caller vouches.
             unsafe {
                 match (stride, count) {
@@ -271,6 +274,8 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
         let channels = prepared.step.output_shape.channels;
         let (from, to) = (band.from, band.to);
         let (low, high) = (simd.splat(prepared.limits.0), simd.splat(prepared.limits.1));
+        // The vector before, for tiles.
+        let mut before = [[simd.splat(0.0); COUNT]; ROWS];
         for vector in vectors.clone() {
             let first = (vector * S::LANES).min(channels - S::LANES);
             // SAFETY: there are ten vectors of weights for each of channels; the block's pixels are inside
@@ -304,14 +309,18 @@ impl<const STRIDE: usize, const ROWS: usize, const COUNT: usize> Shaped<'_, STRI
                     }
                 }
                 if S::SPLITS && !band.tiles.is_null() {
+                    let (odd, last) = (vector % 2 == 1, first + S::LANES == channels);
                     for n in 0..ROWS {
                         for i in 0..COUNT {
                             let pixel = band.pixel + n * prepared.step.output_shape.width + x + i;
-                            let half = band.tiles.add(place(pixel, vector, channels));
-                            simd.store_parts(half, simd.clamp(sums[n][i], low, high));
-                            if vector % 2 == 0 && first + S::LANES == channels {
-                                // The other half of the last row is multiplied, too.
-                                simd.store_parts(half.add(LINE / 2), simd.splat(0.0));
+                            let row = band.tiles.add(place(pixel, first, channels));
+                            let sum = simd.clamp(sums[n][i], low, high);
+                            match odd {
+                                true => simd.store_split(row, before[n][i], sum),
+                                false if is_narrow(channels) => simd.store_narrow(row, sum),
+                                // The other halves of the words are multiplied, too.
+                                false if last => simd.store_split(row, sum, simd.splat(0.0)),
+                                false => before[n][i] = sum,
                             }
                         }
                     }

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
 };
 
 use super::{Simd, Work};
-use crate::cpu::tiles::put_half;
+use crate::cpu::tiles::{put, put_narrow};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Clone, Copy)]
@@ -62,9 +62,15 @@ impl Simd for Avx512 {
     const SPLITS: bool = true;
 
     #[inline(always)]
-    unsafe fn store_parts(self, half: *mut f32, vector: __m512) {
+    unsafe fn store_split(self, row: *mut f32, first: __m512, second: __m512) {
         // SAFETY: as the caller vouches; `self` exists, so the processor has the instructions.
-        unsafe { put_half(half, vector) }
+        unsafe { put(row, first, second) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_narrow(self, row: *mut f32, vector: __m512) {
+        // SAFETY: as above.
+        unsafe { put_narrow(row, vector) }
     }
 
     #[inline(always)]

@@ -64,15 +64,22 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// So many values must be writable at `to`.
     unsafe fn store_first(self, to: *mut f32, vector: Self::Vector, count: usize);
 
-    /// Whether [`Simd::store_parts`] does something.
+    /// Whether [`Simd::store_split`] and [`Simd::store_narrow`] do something.
     const SPLITS: bool = false;
 
-    /// Writes a vector as the matrix unit takes it, high and low parts apart: to half a row of a tile, see [`super::tiles`].
+    /// Writes two vectors as the matrix unit takes them, high and low parts apart: to a row of a tile, see [`super::tiles`].
     ///
     /// # Safety
     /// The row and that of the tile behind it must be writable.
     #[inline(always)]
-    unsafe fn store_parts(self, _half: *mut f32, _vector: Self::Vector) {}
+    unsafe fn store_split(self, _row: *mut f32, _first: Self::Vector, _second: Self::Vector) {}
+
+    /// Writes a vector, all the channels of a pixel, in the same way: high and low parts together.
+    ///
+    /// # Safety
+    /// The row must be writable.
+    #[inline(always)]
+    unsafe fn store_narrow(self, _row: *mut f32, _vector: Self::Vector) {}
 
     /// The same value in all lanes.
     fn splat(self, value: f32) -> Self::Vector;

@@ -36,7 +36,7 @@ use half::bf16;
 #[cfg(target_arch = "x86_64")]
 pub(super) use {
     product::{join, product},
-    split::put_half,
+    split::{put, put_narrow},
     unit::{Unit, available},
 };
 
@@ -65,7 +65,7 @@ pub(super) fn takes(step: &Step) -> bool {
         && depth >= LEAST
         && shape.channels >= LEAST
         && shape.pixels() >= LEAST
-        && depth.div_ceil(DEPTH) * 2 * TILE * 2 <= SCRATCH
+        && 2 * strip_len(depth) <= SCRATCH
 }
 
 /// Whether a step, one that the unit takes, of a low map, adds up the first half of its input channels and the second apart: two threads may share them.
@@ -94,23 +94,35 @@ pub(super) enum Place {
     Tiles(*mut f32),
 }
 
-/// Whether tiles of so many pixels and channels have room in a scratch.
-pub(super) fn fits(pixels: usize, channels: usize) -> bool {
-    pixels.div_ceil(SIDE) * channels.div_ceil(DEPTH) * 2 * TILE <= SCRATCH
+/// Whether pixels of so many channels are narrow: their high and low parts together take one row of a tile.
+pub(super) fn is_narrow(channels: usize) -> bool {
+    channels <= SIDE
 }
 
-/// Where in tiles, split, a pixel's 16 channels from `16 × vector` on begin.
+/// Values of 16 pixels, all tiles down their channels, high and low.
 #[inline(always)]
-pub(super) fn place(pixel: usize, vector: usize, channels: usize) -> usize {
-    let strip = channels.div_ceil(DEPTH) * 2 * TILE;
-    pixel / SIDE * strip + vector / 2 * 2 * TILE + pixel % SIDE * LINE + vector % 2 * (LINE / 2)
+pub(super) fn strip_len(channels: usize) -> usize {
+    if is_narrow(channels) { TILE } else { channels.div_ceil(DEPTH) * 2 * TILE }
+}
+
+/// Whether tiles of so many pixels and channels have room in a scratch.
+pub(super) fn fits(pixels: usize, channels: usize) -> bool {
+    pixels.div_ceil(SIDE) * strip_len(channels) <= SCRATCH
+}
+
+/// Where in tiles, split, the row of a pixel's 32 channels around `channel` begins.
+#[inline(always)]
+pub(super) fn place(pixel: usize, channel: usize, channels: usize) -> usize {
+    pixel / SIDE * strip_len(channels) + channel / DEPTH * 2 * TILE + pixel % SIDE * LINE
 }
 
 /// Gives `put` the weights of a step in the order in which they are read. For each panel of 32 output channels (the last may
 /// have 16) and each 32 input channels: the high parts of 16 output channels, of the next 16, then the low parts. A
-/// tile's row is a pair of input channels, side by side for each output channel. At the end of a panel its biases.
+/// tile's row is a pair of input channels, `c` and `16 + c`, side by side for each output channel. Where pixels are narrow, their high
+/// and low parts take the places of the pair: both meet the high part, and the high one the low part. At the end of a panel its biases.
 pub(super) fn pack(step: &Step, mut put: impl FnMut(&[f32], usize)) {
     let (depth, channels) = (step.input_shape.channels, step.output_shape.channels);
+    let narrow = is_narrow(depth);
     let weight = |i: usize, o: usize| match i < depth && o < channels {
         true => step.weights[i * channels + o],
         false => 0.0,
@@ -119,19 +131,21 @@ pub(super) fn pack(step: &Step, mut put: impl FnMut(&[f32], usize)) {
     let low = |value: f32| bf16::from_f32(value - high(value).to_f32());
     for (first, tiles) in panels(channels) {
         for from in (0..depth).step_by(DEPTH) {
-            for part in [&high as &dyn Fn(f32) -> bf16, &low] {
-                for tile in 0..tiles {
-                    for pair in 0..SIDE {
-                        let row: [f32; SIDE] = std::array::from_fn(|o| {
-                            let [even, odd] = [0, 1].map(|k| {
-                                u32::from(
-                                    part(weight(from + 2 * pair + k, first + tile * SIDE + o)).to_bits(),
-                                )
-                            });
-                            f32::from_bits(odd << 16 | even)
-                        });
-                        put(&row, 0);
-                    }
+            for (is_low, tile) in [false, true].into_iter().flat_map(|low| (0..tiles).map(move |t| (low, t)))
+            {
+                for i in from..from + SIDE {
+                    let row: [f32; SIDE] = std::array::from_fn(|o| {
+                        let o = first + tile * SIDE + o;
+                        let values = match (narrow, is_low) {
+                            (false, _) => [weight(i, o), weight(i + SIDE, o)],
+                            (true, false) => [weight(i, o); 2],
+                            (true, true) => [weight(i, o), 0.0],
+                        };
+                        let [even, odd] = values
+                            .map(|value| u32::from(if is_low { low(value) } else { high(value) }.to_bits()));
+                        f32::from_bits(odd << 16 | even)
+                    });
+                    put(&row, 0);
                 }
             }
         }
@@ -166,13 +180,19 @@ mod tests {
             });
             let mut at = 0;
             for (first, tiles) in panels(channels) {
-                for i in 0..depth.next_multiple_of(DEPTH) {
+                for i in 0..depth.next_multiple_of(if is_narrow(depth) { SIDE } else { DEPTH }) {
                     for o in 0..tiles * SIDE {
-                        let part = |low: usize| {
+                        let word = |low: usize| {
                             let tile = i / DEPTH * 2 * tiles + low * tiles + o / SIDE;
-                            let word = packed[at + tile * TILE + i % DEPTH / 2 * SIDE + o % SIDE].to_bits();
-                            bf16::from_bits((word >> (i % 2 * 16)) as u16).to_f32()
+                            packed[at + tile * TILE + i % SIDE * SIDE + o % SIDE].to_bits()
                         };
+                        let half = |word: u32, i: usize| {
+                            bf16::from_bits((word >> (i / SIDE % 2 * 16)) as u16).to_f32()
+                        };
+                        if is_narrow(depth) {
+                            assert_eq!([half(word(0), SIDE), half(word(1), SIDE)], [half(word(0), 0), 0.0]);
+                        }
+                        let part = |low: usize| half(word(low), i);
                         let expected = match i < depth && first + o < channels {
                             true => step.weights[i * channels + first + o],
                             false => 0.0,
@@ -194,15 +214,18 @@ mod tests {
 
     #[test]
     fn pixels_have_places_of_their_own() {
-        for (pixels, channels) in [(1, 16), (37, 48), (100, 160)] {
+        for (pixels, channels) in [(1, 16), (20, 16), (37, 48), (100, 160)] {
             assert!(fits(pixels, channels));
-            let mut places: Vec<_> =
-                (0..pixels).flat_map(|p| (0..channels / SIDE).map(move |v| place(p, v, channels))).collect();
+            let mut places: Vec<_> = (0..pixels)
+                .flat_map(|p| (0..channels).step_by(DEPTH).map(move |c| place(p, c, channels)))
+                .collect();
             places.sort_unstable();
-            // Half a row each, and the row of low parts a tile behind it.
-            assert!(places.windows(2).all(|pair| pair[0] + LINE / 2 <= pair[1]));
-            assert!(places.iter().all(|place| (place / TILE).is_multiple_of(2)));
-            assert!(places[places.len() - 1] + TILE + LINE / 2 <= SCRATCH);
+            assert!(places.windows(2).all(|pair| pair[0] + LINE <= pair[1]));
+            // The row of low parts is a tile behind it.
+            let behind = if is_narrow(channels) { 0 } else { TILE };
+            assert!(is_narrow(channels) || places.iter().all(|place| (place / TILE).is_multiple_of(2)));
+            let end = pixels.div_ceil(SIDE) * strip_len(channels);
+            assert!(places[places.len() - 1] + behind + LINE <= end && end <= SCRATCH);
         }
         assert!(!fits(SCRATCH, 16));
     }

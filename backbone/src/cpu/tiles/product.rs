@@ -8,9 +8,9 @@ use std::arch::x86_64::{
 };
 use std::ops::Range;
 
-use super::split::{Walk, low_bits, put, split};
+use super::split::{Walk, low_bits, put, put_narrow, split};
 use super::unit::{Operands, Sums, store, zero};
-use super::{DEPTH, LINE, Place, SCRATCH, SIDE, TILE, halved, middle, panels};
+use super::{DEPTH, LINE, Place, SCRATCH, SIDE, TILE, halved, is_narrow, middle, panels, strip_len};
 use crate::cpu::channels::Part;
 use crate::cpu::memory::Rows;
 use crate::cpu::packing::Prepared;
@@ -22,7 +22,7 @@ use crate::cpu::packing::Prepared;
 /// Output channels of a part must begin with a panel, input channels with a tile, and be among those that there are; nobody else may write to
 /// them. `prepared` must be packed for the unit, and a [`Unit`](super::Unit) ready on this thread. The rows must be readable at `input`, and writable at `output`; at `scratch`,
 /// a multiple of 64, [`SCRATCH`] values, unless the input is tiles. Tiles must have room for the pixels, see [`super::fits`].
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f")]
 pub(in crate::cpu) unsafe fn product(
     prepared: &Prepared,
     input: Place,
@@ -36,8 +36,7 @@ pub(in crate::cpu) unsafe fn product(
     let (depth, channels, width) =
         (step.input_shape.channels, step.output_shape.channels, step.output_shape.width);
     let (pixels, deep) = (rows.len() * width, depth.div_ceil(DEPTH));
-    // Values of 16 pixels, all tiles down their channels, high and low.
-    let strip = deep * 2 * TILE;
+    let (strip, narrow) = (strip_len(depth), is_narrow(depth));
     let most = match input {
         Place::Rows(_) => SCRATCH / (2 * strip) * 2 * SIDE,
         Place::Tiles(_) => pixels,
@@ -104,12 +103,7 @@ pub(in crate::cpu) unsafe fn product(
                                 _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                                 ahead = ahead.wrapping_add(LINE);
                             }
-                            match (block > SIDE, tiles) {
-                                (true, 2) => from.four(),
-                                (true, _) => from.upright(),
-                                (false, 2) => from.flat(),
-                                (false, _) => from.one(),
-                            }
+                            from.multiply(block > SIDE, tiles > 1, narrow);
                             from.pixels = from.pixels.add(2 * TILE);
                             from.weights = from.weights.add(2 * tiles * TILE);
                         }
@@ -166,7 +160,7 @@ impl Finish {
     /// # Safety
     /// The pixels' channels must be writable, and a tile's biases readable for each 16 of them, at a multiple of 64.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
+    #[target_feature(enable = "avx512f")]
     unsafe fn finish(self, sums: &[Sums; 2], how: Finishing<'_>) {
         // SAFETY: as the caller vouches.
         unsafe {
@@ -177,7 +171,7 @@ impl Finish {
     /// # Safety
     /// As [`Finish::finish`].
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
+    #[target_feature(enable = "avx512f")]
     unsafe fn finish_as<const HALVED: bool>(self, [sums, others]: &[Sums; 2], how: Finishing<'_>) {
         let Finishing { prepared, output, whole, .. } = how;
         let shape = prepared.step.output_shape;
@@ -223,14 +217,18 @@ impl Finish {
                     }
                 }
                 Place::Tiles(tiles) => {
-                    let strip = shape.channels.div_ceil(DEPTH) * 2 * TILE;
+                    let (strip, narrow) = (strip_len(shape.channels), is_narrow(shape.channels));
                     for (half, count) in halves {
                         let mut sum = half * 2 * TILE;
                         let mut row =
                             tiles.add((self.first / SIDE + half) * strip + self.channel / DEPTH * 2 * TILE);
                         for _ in 0..count {
-                            let b = if self.tiles > 1 { value(sum + TILE, bias[1]) } else { zero };
-                            put(row, value(sum, bias[0]), b);
+                            let a = value(sum, bias[0]);
+                            match self.tiles {
+                                _ if narrow => put_narrow(row, a),
+                                1 => put(row, a, zero),
+                                _ => put(row, a, value(sum + TILE, bias[1])),
+                            }
                             (sum, row) = (sum + LINE, row.add(LINE));
                         }
                     }
@@ -244,7 +242,7 @@ impl Finish {
 ///
 /// # Safety
 /// The rows must be readable at `halves`, whole vectors a pixel, and writable at `output`, and nobody else may write to them. The processor must have the unit.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f")]
 pub(in crate::cpu) unsafe fn join(prepared: &Prepared, halves: [Rows; 2], output: Rows) {
     let shape = prepared.step.output_shape;
     let (low, high) = (_mm512_set1_ps(prepared.limits.0), _mm512_set1_ps(prepared.limits.1));

@@ -3,14 +3,14 @@
 #![expect(unsafe_code, reason = "vectors are written through pointers")]
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
-    _mm512_castsi512_ps, _mm512_cvtepi32_epi16, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
-    _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_ps,
+    __m512, __m512i, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_srli_epi32,
+    _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 use std::ops::Range;
 
-use super::{DEPTH, LINE, Rows, SIDE, TILE};
+use super::{DEPTH, LINE, Rows, SIDE, TILE, is_narrow, strip_len};
 
 /// Pixels of some rows, one after the other.
 #[derive(Clone, Copy)]
@@ -45,12 +45,12 @@ impl Walk {
 }
 
 /// Splits pixels into tiles of high and low parts: of 16 pixels and 32 channels the high parts, then the low ones, then those of the
-/// next 32 channels. Only those of `tiles_down`.
+/// next 32 channels. Only those of `tiles_down`. [Narrow](super::is_narrow) pixels have both parts in one tile.
 ///
 /// # Safety
 /// `scratch` must have room for tiles of the pixels, see [`super::fits`], the pixels must be readable, and `tiles_down` be among those of `depth`.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f")]
 pub(super) unsafe fn split(
     mut input: Walk,
     depth: usize,
@@ -58,7 +58,7 @@ pub(super) unsafe fn split(
     pixels: usize,
     scratch: *mut f32,
 ) {
-    let strip = depth.div_ceil(DEPTH) * 2 * TILE;
+    let (strip, narrow) = (strip_len(depth), is_narrow(depth));
     for begun in (0..pixels).step_by(SIDE) {
         let rows = (pixels - begun).min(SIDE);
         let mut at = [std::ptr::null_mut(); SIDE];
@@ -70,71 +70,65 @@ pub(super) unsafe fn split(
             for (row, at) in at[..rows].iter().enumerate() {
                 // SAFETY: the pixels are there, and masks keep what is read to their channels; the scratch has room.
                 unsafe {
-                    let at = at.add(from).cast_const();
-                    let (a, b) = match left >= DEPTH {
-                        true => (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(SIDE))),
-                        false => (first(at, left), first(at.wrapping_add(SIDE), left.saturating_sub(SIDE))),
-                    };
-                    put(tile.add(row * LINE), a, b);
+                    let (at, row) = (at.add(from).cast_const(), tile.add(row * LINE));
+                    match left {
+                        _ if narrow => put_narrow(row, first(at, left)),
+                        DEPTH.. => put(row, _mm512_loadu_ps(at), _mm512_loadu_ps(at.add(SIDE))),
+                        _ => {
+                            put(row, first(at, left), first(at.wrapping_add(SIDE), left.saturating_sub(SIDE)))
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// The upper halves of all values of two vectors.
-static UPPER: [i16; 32] = {
-    let mut upper = [0; 32];
-    let mut i = 0;
-    while i < 32 {
-        upper[i] = 2 * i as i16 + 1;
-        i += 1;
-    }
-    upper
-};
-
-/// Writes 32 channels of a pixel, split, to its row of a tile of high parts and of the tile of low parts behind it.
+/// Writes 32 channels of a pixel, split, to its row of a tile of high parts and of the tile of low parts behind it. Channel `c` and
+/// channel `16 + c` share a word of the row: so no number changes its lane.
 ///
 /// # Safety
-/// Both must be writable.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn put(row: *mut f32, a: __m512, b: __m512) {
-    let [(high_a, rest_a), (high_b, rest_b)] = [parts(a), parts(b)];
-    // SAFETY: as the caller vouches; the indices are 32 values of 16 bits.
-    unsafe {
-        let upper = _mm512_loadu_si512(UPPER.as_ptr().cast());
-        _mm512_storeu_si512(row.cast(), _mm512_permutex2var_epi16(high_a, upper, high_b));
-        _mm512_storeu_si512(row.add(TILE).cast(), _mm512_permutex2var_epi16(rest_a, upper, rest_b));
-    }
-}
-
-/// Writes 16 channels of a pixel in the same way: `half` a row.
-///
-/// # Safety
-/// As [`put`], and the processor must have AVX-512F.
+/// Both rows must be writable, and the processor must have AVX-512F.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(in crate::cpu) unsafe fn put_half(half: *mut f32, value: __m512) {
-    let upper = |bits| _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits));
-    let (high, rest) = parts(value);
+pub(in crate::cpu) unsafe fn put(row: *mut f32, a: __m512, b: __m512) {
+    let [a, b] = [parts(a), parts(b)];
     // SAFETY: as the caller vouches.
     unsafe {
-        _mm256_storeu_si256(half.cast(), upper(high));
-        _mm256_storeu_si256(half.add(TILE).cast(), upper(rest));
+        _mm512_storeu_si512(row.cast(), side_by_side(a[0], b[0]));
+        _mm512_storeu_si512(row.add(TILE).cast(), side_by_side(a[1], b[1]));
     }
 }
 
-/// A number's high part and its low part, in the upper halves of the bits. What goes to the nearest number of so many bits, half the
-/// way upwards: the same wherever pixels are split.
+/// Writes the channels of a narrow pixel, split, to its row of a tile.
+///
+/// # Safety
+/// As [`put`].
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn parts(value: __m512) -> (__m512i, __m512i) {
-    let half = _mm512_set1_epi32(0x8000);
-    let high = _mm512_add_epi32(_mm512_castps_si512(value), half);
-    let cut = _mm512_and_si512(high, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
-    let rest = _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(cut)));
-    (high, _mm512_add_epi32(rest, half))
+pub(in crate::cpu) unsafe fn put_narrow(row: *mut f32, value: __m512) {
+    let [high, low] = parts(value);
+    // SAFETY: as the caller vouches.
+    unsafe { _mm512_storeu_si512(row.cast(), side_by_side(high, low)) }
+}
+
+/// Two numbers of 16 bits a word, from the upper halves of both.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn side_by_side(first: __m512i, second: __m512i) -> __m512i {
+    _mm512_or_si512(_mm512_srli_epi32::<16>(first), second)
+}
+
+/// A number's high part and its low part, in the upper halves of the bits; the lower halves are zero. What goes to the nearest
+/// number of so many bits, half the way upwards: the same wherever pixels are split.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn parts(value: __m512) -> [__m512i; 2] {
+    let (half, upper) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xffff_0000_u32.cast_signed()));
+    let rounded = |bits| _mm512_and_si512(_mm512_add_epi32(bits, half), upper);
+    let high = rounded(_mm512_castps_si512(value));
+    let rest = _mm512_sub_ps(value, _mm512_castsi512_ps(high));
+    [high, rounded(_mm512_castps_si512(rest))]
 }
 
 /// The first `count` values at `at`, then zeros.

@@ -103,134 +103,215 @@ pub(super) struct Operands {
     pub(super) weights: *const f32,
 }
 
+/// Instructions on the tiles of [`Operands`], of which the first pixels are at `p`, the others at `q`, weights at `w`.
+macro_rules! on_tiles {
+    ($of:ident: $($line:literal)*) => {
+        asm!(
+            $($line,)*
+            "/* {p} {q} {w} {row} */",
+            p = in(reg) $of.pixels,
+            q = in(reg) $of.pixels.wrapping_byte_add($of.below),
+            w = in(reg) $of.weights,
+            row = in(reg) ROW,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, readonly, preserves_flags),
+        )
+    };
+}
+
 // Sums are in tmm0 to tmm3: those of the first pixels, then those of the others. In the order of the three products
 // low × high, high × high, high × low each tile is loaded once.
 impl Operands {
-    /// Adds the products of 32 pixels and 32 channels to their sums.
+    /// Adds the products of 32 pixels or 16 and 32 output channels or 16 to their sums; `narrow` where the pixels' tiles are.
     ///
     /// # Safety
     /// A [`Unit`] must be ready, and the tiles readable.
     #[inline(always)]
-    pub(super) unsafe fn four(&self) {
+    pub(super) unsafe fn multiply(&self, two_of_pixels: bool, two_of_channels: bool, narrow: bool) {
         // SAFETY: as the caller vouches.
         unsafe {
-            asm!(
-                "tileloadd tmm6, [{w} + {row}]",
-                "tileloadd tmm7, [{w} + {row} + 1024]",
-                "tileloadd tmm4, [{p} + {row} + 1024]",
-                "tileloadd tmm5, [{q} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{p} + {row}]",
-                "tileloadd tmm5, [{q} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{w} + {row} + 2048]",
-                "tileloadd tmm7, [{w} + {row} + 3072]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                p = in(reg) self.pixels,
-                q = in(reg) self.pixels.wrapping_byte_add(self.below),
-                w = in(reg) self.weights,
-                row = in(reg) ROW,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack, readonly, preserves_flags),
+            match (two_of_pixels, two_of_channels, narrow) {
+                (true, true, false) => self.four(),
+                (true, true, true) => self.four_narrow(),
+                (true, false, false) => self.upright(),
+                (true, false, true) => self.upright_narrow(),
+                (false, true, false) => self.flat(),
+                (false, true, true) => self.flat_narrow(),
+                (false, false, false) => self.one(),
+                (false, false, true) => self.one_narrow(),
+            }
+        }
+    }
+
+    /// 32 pixels, 32 channels.
+    ///
+    /// # Safety
+    /// As [`Operands::multiply`], and so for all that follow.
+    #[inline(always)]
+    unsafe fn four(&self) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            on_tiles!(self:
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tileloadd tmm4, [{p} + {row} + 1024]"
+                "tileloadd tmm5, [{q} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm3, tmm5, tmm7"
+                "tileloadd tmm4, [{p} + {row}]"
+                "tileloadd tmm5, [{q} + {row}]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm3, tmm5, tmm7"
+                "tileloadd tmm6, [{w} + {row} + 2048]"
+                "tileloadd tmm7, [{w} + {row} + 3072]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm3, tmm5, tmm7"
             );
         }
     }
 
     /// 32 pixels, 16 channels.
-    ///
-    /// # Safety
-    /// As [`Operands::four`].
     #[inline(always)]
-    pub(super) unsafe fn upright(&self) {
+    unsafe fn upright(&self) {
         // SAFETY: as the caller vouches.
         unsafe {
-            asm!(
-                "tileloadd tmm6, [{w} + {row}]",
-                "tileloadd tmm4, [{p} + {row} + 1024]",
-                "tileloadd tmm5, [{q} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm4, [{p} + {row}]",
-                "tileloadd tmm5, [{q} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tileloadd tmm7, [{w} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm7",
-                p = in(reg) self.pixels,
-                q = in(reg) self.pixels.wrapping_byte_add(self.below),
-                w = in(reg) self.weights,
-                row = in(reg) ROW,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack, readonly, preserves_flags),
+            on_tiles!(self:
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm4, [{p} + {row} + 1024]"
+                "tileloadd tmm5, [{q} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tileloadd tmm4, [{p} + {row}]"
+                "tileloadd tmm5, [{q} + {row}]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm7"
             );
         }
     }
 
     /// 16 pixels, 32 channels.
-    ///
-    /// # Safety
-    /// As [`Operands::four`].
     #[inline(always)]
-    pub(super) unsafe fn flat(&self) {
+    unsafe fn flat(&self) {
         // SAFETY: as the caller vouches.
         unsafe {
-            asm!(
-                "tileloadd tmm6, [{w} + {row}]",
-                "tileloadd tmm7, [{w} + {row} + 1024]",
-                "tileloadd tmm4, [{p} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{p} + {row}]",
-                "tdpbf16ps tmm0, tmm5, tmm6",
-                "tdpbf16ps tmm1, tmm5, tmm7",
-                "tileloadd tmm6, [{w} + {row} + 2048]",
-                "tileloadd tmm7, [{w} + {row} + 3072]",
-                "tdpbf16ps tmm0, tmm5, tmm6",
-                "tdpbf16ps tmm1, tmm5, tmm7",
-                p = in(reg) self.pixels,
-                w = in(reg) self.weights,
-                row = in(reg) ROW,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack, readonly, preserves_flags),
+            on_tiles!(self:
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tileloadd tmm4, [{p} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tileloadd tmm5, [{p} + {row}]"
+                "tdpbf16ps tmm0, tmm5, tmm6"
+                "tdpbf16ps tmm1, tmm5, tmm7"
+                "tileloadd tmm6, [{w} + {row} + 2048]"
+                "tileloadd tmm7, [{w} + {row} + 3072]"
+                "tdpbf16ps tmm0, tmm5, tmm6"
+                "tdpbf16ps tmm1, tmm5, tmm7"
             );
         }
     }
 
     /// 16 pixels, 16 channels.
-    ///
-    /// # Safety
-    /// As [`Operands::four`].
     #[inline(always)]
-    pub(super) unsafe fn one(&self) {
+    unsafe fn one(&self) {
         // SAFETY: as the caller vouches.
         unsafe {
-            asm!(
-                "tileloadd tmm6, [{w} + {row}]",
-                "tileloadd tmm4, [{p} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{p} + {row}]",
-                "tdpbf16ps tmm0, tmm5, tmm6",
-                "tileloadd tmm7, [{w} + {row} + 1024]",
-                "tdpbf16ps tmm0, tmm5, tmm7",
-                p = in(reg) self.pixels,
-                w = in(reg) self.weights,
-                row = in(reg) ROW,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack, readonly, preserves_flags),
+            on_tiles!(self:
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm4, [{p} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tileloadd tmm5, [{p} + {row}]"
+                "tdpbf16ps tmm0, tmm5, tmm6"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm5, tmm7"
+            );
+        }
+    }
+
+    // In a narrow tile low and high parts of the pixels are side by side: two products do.
+
+    /// 32 pixels, 32 channels.
+    #[inline(always)]
+    unsafe fn four_narrow(&self) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            on_tiles!(self:
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tileloadd tmm4, [{p} + {row}]"
+                "tileloadd tmm5, [{q} + {row}]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm3, tmm5, tmm7"
+                "tileloadd tmm6, [{w} + {row} + 2048]"
+                "tileloadd tmm7, [{w} + {row} + 3072]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm3, tmm5, tmm7"
+            );
+        }
+    }
+
+    /// 32 pixels, 16 channels.
+    #[inline(always)]
+    unsafe fn upright_narrow(&self) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            on_tiles!(self:
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tileloadd tmm4, [{p} + {row}]"
+                "tileloadd tmm5, [{q} + {row}]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm2, tmm5, tmm6"
+                "tdpbf16ps tmm0, tmm4, tmm7"
+                "tdpbf16ps tmm2, tmm5, tmm7"
+            );
+        }
+    }
+
+    /// 16 pixels, 32 channels.
+    #[inline(always)]
+    unsafe fn flat_narrow(&self) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            on_tiles!(self:
+                "tileloadd tmm4, [{p} + {row}]"
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+                "tileloadd tmm6, [{w} + {row} + 2048]"
+                "tileloadd tmm7, [{w} + {row} + 3072]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm1, tmm4, tmm7"
+            );
+        }
+    }
+
+    /// 16 pixels, 16 channels.
+    #[inline(always)]
+    unsafe fn one_narrow(&self) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            on_tiles!(self:
+                "tileloadd tmm4, [{p} + {row}]"
+                "tileloadd tmm6, [{w} + {row}]"
+                "tileloadd tmm7, [{w} + {row} + 1024]"
+                "tdpbf16ps tmm0, tmm4, tmm6"
+                "tdpbf16ps tmm0, tmm4, tmm7"
             );
         }
     }
