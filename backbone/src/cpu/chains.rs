@@ -22,11 +22,11 @@
 
 use std::ops::Range;
 
-use super::channels;
 use super::cost::{best_share, busy, cost, twice, weights, work};
 use super::memory::LINE_BYTES;
+use super::{channels, tiles};
 use crate::network::Shape;
-use crate::plan::{Plan, Step, StepKind};
+use crate::plan::{Map, Plan, Step, StepKind};
 
 /// Pixels that a strip should have, so that tiles of a product are full, and a depthwise goes down more than one pair of
 /// rows: what pairs share is still in L1.
@@ -184,11 +184,34 @@ pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool
         }
         first = end;
     }
+    bring_forward(plan, &mut chains);
     if threads > 1 {
         let of: Vec<_> = chains.iter().map(|chain| aside_of(plan, &chains, chain, values)).collect();
         chains.iter_mut().zip(of).for_each(|(chain, of)| chain.aside_of = of);
     }
     chains
+}
+
+/// Puts outputs of high maps, such as heads, right behind the chain that leaves what they read, while that is in L2. Those of low maps
+/// stay at the end: they read less, and fill the time of threads that would wait.
+fn bring_forward(plan: &Plan, chains: &mut [Chain]) {
+    for late in 0..chains.len() {
+        let steps = &plan.steps[chains[late].steps.clone()];
+        let (Some(first), Some(last)) = (steps.first(), steps.last()) else { continue };
+        let alone = steps.iter().all(|step| step.shortcut.is_none()) && !is_read(plan, last.output);
+        if !alone || tiles::is_low(last) {
+            continue;
+        }
+        let mut earlier = chains[..late].iter();
+        if let Some(source) = earlier.position(|c| plan.steps[c.steps.end - 1].output == first.input) {
+            chains[source + 1..=late].rotate_right(1);
+        }
+    }
+}
+
+/// Whether a step reads a map.
+fn is_read(plan: &Plan, map: Map) -> bool {
+    plan.steps.iter().any(|step| step.input == map || step.shortcut.is_some_and(|s| s.map == map))
 }
 
 /// The chain that leaves what another one reads, if that one can be computed at any time after it, by whoever has time: it leaves an
@@ -197,12 +220,11 @@ pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool
 fn aside_of(plan: &Plan, chains: &[Chain], chain: &Chain, values: Values) -> Option<usize> {
     let steps = plan.steps.get(chain.steps.clone())?;
     let (first, last) = (steps.first()?, steps.last()?);
-    let reads =
-        |step: &Step| step.input == last.output || step.shortcut.is_some_and(|s| s.map == last.output);
     let is_output = plan.outputs.iter().any(|output| output.maps.contains(&last.output));
     let can = is_output
         && chain.share == Share::Rows
-        && !plan.steps.iter().any(reads)
+        && tiles::is_low(last)
+        && !is_read(plan, last.output)
         && steps.iter().all(|step| step.shortcut.is_none())
         && twice(steps, values) == 0;
     let leaves = |other: &Chain| plan.steps[other.steps.end - 1].output == first.input;
@@ -343,8 +365,8 @@ pub(super) mod tests {
     /// A network with one more output, on which no other step depends, and the map that it is made of.
     pub(in crate::cpu) fn with_an_output_aside() -> (Plan, Map) {
         let mut plan = plan("mobilenet-v2-1.0", 160);
-        let high = |step: &&Step| step.kind == StepKind::Pointwise && step.output_shape.height == 20;
-        let mut step = plan.steps.iter().find(high).unwrap().clone();
+        let low = |step: &&Step| step.kind == StepKind::Pointwise && step.output_shape.height == 10;
+        let mut step = plan.steps.iter().find(low).unwrap().clone();
         let from = step.input;
         step.output = Map(plan.maps.len());
         plan.maps.push(step.output_shape);
@@ -366,6 +388,30 @@ pub(super) mod tests {
                 let output = plan.steps[chain.steps.end - 1].output;
                 assert!(plan.outputs.iter().any(|o| o.maps.contains(&output)));
             }
+        }
+    }
+
+    #[test]
+    fn outputs_of_high_maps_come_right_behind_what_they_read() {
+        let mut plan = plan("mobilenext-1.0", 320);
+        let high = |step: &&Step| step.kind == StepKind::Pointwise && step.output_shape.height == 20;
+        let mut step = plan.steps.iter().find(high).unwrap().clone();
+        let from = step.input;
+        step.output = Map(plan.maps.len());
+        plan.maps.push(step.output_shape);
+        plan.outputs.push(Output { name: "high", maps: vec![step.output] });
+        plan.steps.push(step);
+        for (streamed, threads) in [(false, 1), (true, 1), (true, 2)] {
+            let chains = chains(&plan, FLOATS, threads, streamed);
+            let place = chains.iter().position(|chain| chain.steps.end == plan.steps.len()).unwrap();
+            assert_eq!(plan.steps[chains[place - 1].steps.end - 1].output, from);
+            // The others are in their order, and all are there.
+            let others = chains.iter().enumerate().filter(|(i, _)| *i != place);
+            let end = others.fold(0, |end, (_, chain)| {
+                assert_eq!(chain.steps.start, end);
+                chain.steps.end
+            });
+            assert_eq!(end + 1, plan.steps.len());
         }
     }
 

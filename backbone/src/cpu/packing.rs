@@ -48,6 +48,9 @@ pub(super) fn prepare(steps: &[Step], instructions: InstructionSet) -> Vec<Prepa
 
 /// Values that the weights of a step take.
 fn packed_len(step: &Step, instructions: InstructionSet) -> usize {
+    if is_tiled(step, instructions) {
+        return tiles::packed_len(step);
+    }
     let mut len = 0;
     pack(step, instructions, |row, blank| len += row.len() + blank);
     len

@@ -131,20 +131,23 @@ pub(super) fn pack(step: &Step, mut put: impl FnMut(&[f32], usize)) {
     let low = |value: f32| bf16::from_f32(value - high(value).to_f32());
     for (first, tiles) in panels(channels) {
         for from in (0..depth).step_by(DEPTH) {
-            for (is_low, tile) in [false, true].into_iter().flat_map(|low| (0..tiles).map(move |t| (low, t)))
-            {
+            for (is_low, tile) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+                if tile == tiles {
+                    continue;
+                }
+                let part = |value: f32| u32::from(if is_low { low(value) } else { high(value) }.to_bits());
                 for i in from..from + SIDE {
-                    let row: [f32; SIDE] = std::array::from_fn(|o| {
+                    let mut row = [0.0; SIDE];
+                    for (o, word) in row.iter_mut().enumerate() {
                         let o = first + tile * SIDE + o;
-                        let values = match (narrow, is_low) {
-                            (false, _) => [weight(i, o), weight(i + SIDE, o)],
-                            (true, false) => [weight(i, o); 2],
-                            (true, true) => [weight(i, o), 0.0],
+                        let even = part(weight(i, o));
+                        let odd = match (narrow, is_low) {
+                            (false, _) => part(weight(i + SIDE, o)),
+                            (true, false) => even,
+                            (true, true) => 0,
                         };
-                        let [even, odd] = values
-                            .map(|value| u32::from(if is_low { low(value) } else { high(value) }.to_bits()));
-                        f32::from_bits(odd << 16 | even)
-                    });
+                        *word = f32::from_bits(odd << 16 | even);
+                    }
                     put(&row, 0);
                 }
             }
@@ -152,6 +155,12 @@ pub(super) fn pack(step: &Step, mut put: impl FnMut(&[f32], usize)) {
         let count = (tiles * SIDE).min(channels - first);
         put(&step.bias[first..first + count], tiles * SIDE - count);
     }
+}
+
+/// Values that [`pack`] gives.
+pub(super) fn packed_len(step: &Step) -> usize {
+    let of_tile = step.input_shape.channels.div_ceil(DEPTH) * 2 * TILE + SIDE;
+    panels(step.output_shape.channels).map(|(_, tiles)| tiles * of_tile).sum()
 }
 
 /// First channel and tiles of each panel.
@@ -207,7 +216,7 @@ mod tests {
                 assert_eq!(packed[at..at + count], step.bias[first..first + count]);
                 at += tiles * SIDE;
             }
-            assert_eq!(at, packed.len());
+            assert_eq!([at, packed_len(step)], [packed.len(); 2]);
         }
         assert!(seen > 1000);
     }
