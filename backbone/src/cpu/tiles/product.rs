@@ -3,13 +3,13 @@
 #![expect(unsafe_code, reason = "tiles and rows are reached through pointers")]
 
 use std::arch::x86_64::{
-    _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
 use std::ops::Range;
 
 use super::split::{Walk, low_bits, put, put_narrow, split};
-use super::unit::{Operands, Sums, store, zero};
+use super::unit::{Factors, Operands, Sums, store, zero};
 use super::{DEPTH, LINE, Place, SCRATCH, SIDE, TILE, halved, is_narrow, middle, panels, strip_len};
 use crate::cpu::channels::Part;
 use crate::cpu::memory::Rows;
@@ -51,9 +51,19 @@ pub(in crate::cpu) unsafe fn product(
     let cut = if whole && halved(step) { middle(depth) / DEPTH } else { tiles_down.end };
     let apart = [tiles_down.start..cut, cut..tiles_down.end];
     let apart = &apart[..if cut < tiles_down.end { 2 } else { 1 }];
-    let finishing = Finishing { prepared, output, whole, halved: apart.len() > 1 };
+    let limits = if whole { prepared.limits } else { (f32::NEG_INFINITY, f32::INFINITY) };
+    let finishing = Finishing {
+        limits: [_mm512_set1_ps(limits.0), _mm512_set1_ps(limits.1)],
+        halved: apart.len() > 1,
+        strip: strip_len(channels),
+        narrow: is_narrow(channels),
+    };
+    // Each product is a chance to finish some of the sums before, while the unit is busy.
+    let products = Factors::all(narrow);
+    let pieces = PIECES.min(products.len() * tiles_down.len());
     let mut sums = [const { [const { Sums([0.0; 4 * TILE]) }; 2] }; 2];
-    let mut turn = 0;
+    let [now, before] = &mut sums;
+    let (mut now, mut before) = (now, before);
     let mut first = 0;
     while first < pixels && most > 0 {
         let count = most.min(pixels - first);
@@ -82,6 +92,12 @@ pub(in crate::cpu) unsafe fn product(
                     weights = next;
                     continue;
                 }
+                let masks = [channels - channel, (channels - channel).saturating_sub(SIDE)].map(low_bits);
+                let biases = match whole {
+                    true => [_mm512_load_ps(bias), _mm512_maskz_loadu_ps(masks[1], bias.add(SIDE))],
+                    // What changes no sum, not even the sign of a zero.
+                    false => [_mm512_set1_ps(-0.0); 2],
+                };
                 let skipped = tiles_down.start * 2 * tiles * TILE;
                 let blocks = count.div_ceil(2 * SIDE);
                 // Lines of the next panel that are asked for at each step down this one, so that all are when it ends.
@@ -96,142 +112,166 @@ pub(in crate::cpu) unsafe fn product(
                         below: strip * size_of::<f32>(),
                         weights: weights.add(skipped),
                     };
-                    for (tiles_down, sums) in apart.iter().zip(&mut sums[turn]) {
+                    let mut piece = 0;
+                    for (tiles_down, sums) in apart.iter().zip(&mut *now) {
                         zero();
                         for _ in tiles_down.clone() {
                             for _ in 0..lines {
                                 _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                                 ahead = ahead.wrapping_add(LINE);
                             }
-                            from.multiply(block > SIDE, tiles > 1, narrow);
+                            for factors in products {
+                                from.multiply(*factors, block > SIDE, tiles > 1, narrow);
+                                if let Some(finish) = &mut waiting
+                                    && piece < pieces
+                                {
+                                    piece += 1;
+                                    finish.until(finish.pixels * piece / pieces, before, &finishing);
+                                }
+                            }
                             from.pixels = from.pixels.add(2 * TILE);
                             from.weights = from.weights.add(2 * tiles * TILE);
                         }
                         store(sums);
                     }
-                    // While the unit is busy.
-                    if let Some(before) = waiting.take() {
-                        before.finish(&sums[1 - turn], finishing);
-                    }
                     waiting = Some(Finish {
-                        bias,
-                        row: rows.start,
-                        first: first + begun,
+                        bias: biases,
+                        masks,
+                        to: match output {
+                            Place::Rows(to) => {
+                                To::Rows(Walk::new(to, rows.start, width, first + begun), channel)
+                            }
+                            Place::Tiles(to) => {
+                                let strip = (first + begun) / SIDE * finishing.strip;
+                                To::Tiles(to.add(strip + channel / DEPTH * 2 * TILE))
+                            }
+                        },
+                        done: 0,
                         pixels: block,
-                        channel,
-                        tiles,
                     });
-                    turn = 1 - turn;
+                    (now, before) = (before, now);
                 }
                 weights = next;
             }
-            if let Some(last) = waiting {
-                last.finish(&sums[1 - turn], finishing);
+            if let Some(mut last) = waiting {
+                last.until(last.pixels, before, &finishing);
             }
         }
         first += count;
     }
 }
 
+/// Pieces in which sums are finished: each keeps vectors busy for as long as the unit needs for a product.
+const PIECES: usize = 4;
+
 /// How sums are finished.
 #[derive(Clone, Copy)]
-struct Finishing<'a> {
-    prepared: &'a Prepared,
-    output: Place,
-    /// Whether bias and limits are due.
-    whole: bool,
+struct Finishing {
+    /// What they are held between.
+    limits: [__m512; 2],
     /// Whether there are those of two halves.
     halved: bool,
+    /// Values to the next 16 pixels, where results are tiles.
+    strip: usize,
+    /// Whether these are narrow.
+    narrow: bool,
 }
 
-/// What is left to do with sums.
+/// What is left to do with the sums of a block.
 struct Finish {
-    bias: *const f32,
-    /// The first row, and of the pixels the first, counted from there.
-    row: usize,
-    first: usize,
+    bias: [__m512; 2],
+    /// Output channels that there are of each 16.
+    masks: [u16; 2],
+    to: To,
+    /// Pixels that are finished.
+    done: usize,
     pixels: usize,
-    /// The first of the panel's channels.
-    channel: usize,
-    tiles: usize,
+}
+
+/// Where finished sums go.
+enum To {
+    /// To these pixels, from a channel on.
+    Rows(Walk, usize),
+    /// To the row of a tile, and those behind it.
+    Tiles(*mut f32),
 }
 
 impl Finish {
+    /// Finishes the pixels before `end`.
+    ///
     /// # Safety
-    /// The pixels' channels must be writable, and a tile's biases readable for each 16 of them, at a multiple of 64.
+    /// The pixels' channels must be writable.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn finish(self, sums: &[Sums; 2], how: Finishing<'_>) {
+    unsafe fn until(&mut self, end: usize, sums: &[Sums; 2], how: &Finishing) {
         // SAFETY: as the caller vouches.
         unsafe {
-            if how.halved { self.finish_as::<true>(sums, how) } else { self.finish_as::<false>(sums, how) }
+            if how.halved {
+                self.until_as::<true>(end, sums, how)
+            } else {
+                self.until_as::<false>(end, sums, how)
+            }
         }
     }
 
     /// # Safety
-    /// As [`Finish::finish`].
+    /// As [`Finish::until`].
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn finish_as<const HALVED: bool>(self, [sums, others]: &[Sums; 2], how: Finishing<'_>) {
-        let Finishing { prepared, output, whole, .. } = how;
-        let shape = prepared.step.output_shape;
-        let limits = if whole { prepared.limits } else { (f32::NEG_INFINITY, f32::INFINITY) };
-        let (low, high) = (_mm512_set1_ps(limits.0), _mm512_set1_ps(limits.1));
-        let zero = _mm512_set1_ps(0.0);
-        let channels = (self.tiles * SIDE).min(shape.channels - self.channel);
-        let masks = [low_bits(channels), low_bits(channels.saturating_sub(SIDE))];
-        // SAFETY: as the caller vouches; the sums of 32 pixels are four tiles.
+    unsafe fn until_as<const HALVED: bool>(
+        &mut self,
+        end: usize,
+        [sums, others]: &[Sums; 2],
+        how: &Finishing,
+    ) {
+        let ([low, high], [first, second]) = (how.limits, self.bias);
+        let (sums, others) = (sums.0.as_ptr(), others.0.as_ptr());
+        // SAFETY: as the caller vouches; the sums are 32 pixels of 32 channels.
         unsafe {
-            // What changes no sum, not even the sign of a zero.
-            let nothing = _mm512_set1_ps(-0.0);
-            let bias = [
-                if whole { _mm512_load_ps(self.bias) } else { nothing },
-                if whole && self.tiles > 1 { _mm512_load_ps(self.bias.add(SIDE)) } else { nothing },
-            ];
             let value = |at: usize, bias| {
-                let mut sum = _mm512_load_ps(sums.0.as_ptr().add(at));
+                let mut sum = _mm512_load_ps(sums.add(at));
                 if HALVED {
-                    sum = _mm512_add_ps(sum, _mm512_load_ps(others.0.as_ptr().add(at)));
+                    sum = _mm512_add_ps(sum, _mm512_load_ps(others.add(at)));
                 }
                 _mm512_min_ps(_mm512_max_ps(_mm512_add_ps(sum, bias), low), high)
             };
-            let halves = [(0, self.pixels.min(SIDE)), (1, self.pixels.saturating_sub(SIDE))];
-            match output {
-                Place::Rows(rows) => {
-                    let mut walk = Walk::new(rows, self.row, shape.width, self.first);
-                    for (half, count) in halves {
-                        let mut sum = half * 2 * TILE;
-                        for _ in 0..count {
-                            let to = walk.next().add(self.channel);
-                            if channels == 2 * SIDE {
-                                _mm512_storeu_ps(to, value(sum, bias[0]));
-                                _mm512_storeu_ps(to.add(SIDE), value(sum + TILE, bias[1]));
+            match &mut self.to {
+                To::Rows(walk, channel) => {
+                    while self.done < end {
+                        let (mut to, count) = walk.run(end - self.done);
+                        to = to.add(*channel);
+                        for pixel in self.done..self.done + count {
+                            let sum = pixel * 2 * SIDE;
+                            if self.masks == [u16::MAX; 2] {
+                                _mm512_storeu_ps(to, value(sum, first));
+                                _mm512_storeu_ps(to.add(SIDE), value(sum + SIDE, second));
                             } else {
-                                _mm512_mask_storeu_ps(to, masks[0], value(sum, bias[0]));
-                                if channels > SIDE {
-                                    _mm512_mask_storeu_ps(to.add(SIDE), masks[1], value(sum + TILE, bias[1]));
+                                _mm512_mask_storeu_ps(to, self.masks[0], value(sum, first));
+                                if self.masks[1] > 0 {
+                                    _mm512_mask_storeu_ps(
+                                        to.add(SIDE),
+                                        self.masks[1],
+                                        value(sum + SIDE, second),
+                                    );
                                 }
                             }
-                            sum += LINE;
+                            to = to.wrapping_add(walk.pixel());
                         }
+                        self.done += count;
                     }
                 }
-                Place::Tiles(tiles) => {
-                    let (strip, narrow) = (strip_len(shape.channels), is_narrow(shape.channels));
-                    for (half, count) in halves {
-                        let mut sum = half * 2 * TILE;
-                        let mut row =
-                            tiles.add((self.first / SIDE + half) * strip + self.channel / DEPTH * 2 * TILE);
-                        for _ in 0..count {
-                            let a = value(sum, bias[0]);
-                            match self.tiles {
-                                _ if narrow => put_narrow(row, a),
-                                1 => put(row, a, zero),
-                                _ => put(row, a, value(sum + TILE, bias[1])),
-                            }
-                            (sum, row) = (sum + LINE, row.add(LINE));
+                To::Tiles(tiles) => {
+                    for pixel in self.done..end {
+                        let (sum, row) =
+                            (pixel * 2 * SIDE, tiles.add(pixel / SIDE * how.strip + pixel % SIDE * LINE));
+                        let a = value(sum, first);
+                        match self.masks[1] {
+                            _ if how.narrow => put_narrow(row, a),
+                            0 => put(row, a, _mm512_setzero_ps()),
+                            _ => put(row, a, value(sum + SIDE, second)),
                         }
                     }
+                    self.done = end;
                 }
             }
         }

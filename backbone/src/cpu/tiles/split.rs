@@ -30,17 +30,29 @@ impl Walk {
         Self { rows, width, y, x, at: rows.row(y).wrapping_add(x * rows.pixel) }
     }
 
-    /// The pixel, and on to the next.
+    /// The pixel and those behind it in its row, at most so many, and on to the one behind them.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> *mut f32 {
-        let at = self.at;
-        self.x += 1;
-        self.at = at.wrapping_add(self.rows.pixel);
+    pub(super) fn run(&mut self, most: usize) -> (*mut f32, usize) {
+        let (at, count) = (self.at, most.min(self.width - self.x));
+        self.x += count;
+        self.at = at.wrapping_add(count * self.rows.pixel);
         if self.x == self.width {
             (self.x, self.y) = (0, self.y + 1);
             self.at = self.rows.row(self.y);
         }
-        at
+        (at, count)
+    }
+
+    /// Distance of pixels.
+    #[inline(always)]
+    pub(super) fn pixel(&self) -> usize {
+        self.rows.pixel
+    }
+
+    /// The pixel, and on to the next.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> *mut f32 {
+        self.run(1).0
     }
 }
 

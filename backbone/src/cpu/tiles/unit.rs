@@ -120,199 +120,185 @@ macro_rules! on_tiles {
     };
 }
 
-// Sums are in tmm0 to tmm3: those of the first pixels, then those of the others. In the order of the three products
-// low × high, high × high, high × low each tile is loaded once.
+/// One of the products of which that of two numbers consists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Factors {
+    /// The low parts of pixels with the high ones of weights; both parts of narrow pixels.
+    LowHigh,
+    /// The high parts with the high ones. Not for narrow pixels.
+    HighHigh,
+    /// The high parts of pixels with the low ones of weights.
+    HighLow,
+}
+
+impl Factors {
+    /// Those of wide pixels, and of narrow ones, in the order in which each tile is loaded once.
+    pub(super) const fn all(narrow: bool) -> &'static [Self] {
+        if narrow { &[Self::LowHigh, Self::HighLow] } else { &[Self::LowHigh, Self::HighHigh, Self::HighLow] }
+    }
+}
+
+// Sums are in tmm0 to tmm3: those of the first pixels, then those of the others.
 impl Operands {
-    /// Adds the products of 32 pixels or 16 and 32 output channels or 16 to their sums; `narrow` where the pixels' tiles are.
+    /// Adds products of 32 pixels or 16 and 32 output channels or 16 to their sums. Tiles stay in their registers from one to the
+    /// next: they must be asked for in their order.
     ///
     /// # Safety
     /// A [`Unit`] must be ready, and the tiles readable.
     #[inline(always)]
-    pub(super) unsafe fn multiply(&self, two_of_pixels: bool, two_of_channels: bool, narrow: bool) {
+    pub(super) unsafe fn multiply(&self, factors: Factors, pixels: bool, channels: bool, narrow: bool) {
         // SAFETY: as the caller vouches.
         unsafe {
-            match (two_of_pixels, two_of_channels, narrow) {
-                (true, true, false) => self.four(),
-                (true, true, true) => self.four_narrow(),
-                (true, false, false) => self.upright(),
-                (true, false, true) => self.upright_narrow(),
-                (false, true, false) => self.flat(),
-                (false, true, true) => self.flat_narrow(),
-                (false, false, false) => self.one(),
-                (false, false, true) => self.one_narrow(),
+            match (pixels, channels) {
+                (true, true) => self.four(factors, narrow),
+                (true, false) => self.upright(factors, narrow),
+                (false, true) => self.flat(factors, narrow),
+                (false, false) => self.one(factors, narrow),
             }
         }
     }
 
     /// 32 pixels, 32 channels.
-    ///
-    /// # Safety
-    /// As [`Operands::multiply`], and so for all that follow.
     #[inline(always)]
-    unsafe fn four(&self) {
-        // SAFETY: as the caller vouches.
+    unsafe fn four(&self, factors: Factors, narrow: bool) {
+        // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            on_tiles!(self:
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tileloadd tmm4, [{p} + {row} + 1024]"
-                "tileloadd tmm5, [{q} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tdpbf16ps tmm3, tmm5, tmm7"
-                "tileloadd tmm4, [{p} + {row}]"
-                "tileloadd tmm5, [{q} + {row}]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tdpbf16ps tmm3, tmm5, tmm7"
-                "tileloadd tmm6, [{w} + {row} + 2048]"
-                "tileloadd tmm7, [{w} + {row} + 3072]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tdpbf16ps tmm3, tmm5, tmm7"
-            );
+            match factors {
+                Factors::LowHigh if narrow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm7, [{w} + {row} + 1024]"
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tileloadd tmm5, [{q} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ),
+                Factors::LowHigh => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm7, [{w} + {row} + 1024]"
+                    "tileloadd tmm4, [{p} + {row} + 1024]"
+                    "tileloadd tmm5, [{q} + {row} + 1024]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ),
+                Factors::HighHigh => on_tiles!(self:
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tileloadd tmm5, [{q} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ),
+                Factors::HighLow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row} + 2048]"
+                    "tileloadd tmm7, [{w} + {row} + 3072]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                    "tdpbf16ps tmm3, tmm5, tmm7"
+                ),
+            }
         }
     }
 
     /// 32 pixels, 16 channels.
     #[inline(always)]
-    unsafe fn upright(&self) {
-        // SAFETY: as the caller vouches.
+    unsafe fn upright(&self, factors: Factors, narrow: bool) {
+        // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            on_tiles!(self:
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm4, [{p} + {row} + 1024]"
-                "tileloadd tmm5, [{q} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tileloadd tmm4, [{p} + {row}]"
-                "tileloadd tmm5, [{q} + {row}]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm7"
-            );
+            match factors {
+                Factors::LowHigh if narrow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tileloadd tmm5, [{q} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                ),
+                Factors::LowHigh => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm4, [{p} + {row} + 1024]"
+                    "tileloadd tmm5, [{q} + {row} + 1024]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                ),
+                Factors::HighHigh => on_tiles!(self:
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tileloadd tmm5, [{q} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                ),
+                Factors::HighLow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row} + 1024]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm2, tmm5, tmm6"
+                ),
+            }
         }
     }
 
     /// 16 pixels, 32 channels.
     #[inline(always)]
-    unsafe fn flat(&self) {
-        // SAFETY: as the caller vouches.
+    unsafe fn flat(&self, factors: Factors, narrow: bool) {
+        // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            on_tiles!(self:
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tileloadd tmm4, [{p} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tileloadd tmm5, [{p} + {row}]"
-                "tdpbf16ps tmm0, tmm5, tmm6"
-                "tdpbf16ps tmm1, tmm5, tmm7"
-                "tileloadd tmm6, [{w} + {row} + 2048]"
-                "tileloadd tmm7, [{w} + {row} + 3072]"
-                "tdpbf16ps tmm0, tmm5, tmm6"
-                "tdpbf16ps tmm1, tmm5, tmm7"
-            );
+            match factors {
+                Factors::LowHigh if narrow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm7, [{w} + {row} + 1024]"
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                ),
+                Factors::LowHigh => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm7, [{w} + {row} + 1024]"
+                    "tileloadd tmm4, [{p} + {row} + 1024]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                ),
+                Factors::HighHigh => on_tiles!(self:
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                ),
+                Factors::HighLow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row} + 2048]"
+                    "tileloadd tmm7, [{w} + {row} + 3072]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                    "tdpbf16ps tmm1, tmm4, tmm7"
+                ),
+            }
         }
     }
 
     /// 16 pixels, 16 channels.
     #[inline(always)]
-    unsafe fn one(&self) {
-        // SAFETY: as the caller vouches.
+    unsafe fn one(&self, factors: Factors, narrow: bool) {
+        // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            on_tiles!(self:
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm4, [{p} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tileloadd tmm5, [{p} + {row}]"
-                "tdpbf16ps tmm0, tmm5, tmm6"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm5, tmm7"
-            );
-        }
-    }
-
-    // In a narrow tile low and high parts of the pixels are side by side: two products do.
-
-    /// 32 pixels, 32 channels.
-    #[inline(always)]
-    unsafe fn four_narrow(&self) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            on_tiles!(self:
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tileloadd tmm4, [{p} + {row}]"
-                "tileloadd tmm5, [{q} + {row}]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tdpbf16ps tmm3, tmm5, tmm7"
-                "tileloadd tmm6, [{w} + {row} + 2048]"
-                "tileloadd tmm7, [{w} + {row} + 3072]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tdpbf16ps tmm3, tmm5, tmm7"
-            );
-        }
-    }
-
-    /// 32 pixels, 16 channels.
-    #[inline(always)]
-    unsafe fn upright_narrow(&self) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            on_tiles!(self:
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tileloadd tmm4, [{p} + {row}]"
-                "tileloadd tmm5, [{q} + {row}]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm2, tmm5, tmm6"
-                "tdpbf16ps tmm0, tmm4, tmm7"
-                "tdpbf16ps tmm2, tmm5, tmm7"
-            );
-        }
-    }
-
-    /// 16 pixels, 32 channels.
-    #[inline(always)]
-    unsafe fn flat_narrow(&self) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            on_tiles!(self:
-                "tileloadd tmm4, [{p} + {row}]"
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-                "tileloadd tmm6, [{w} + {row} + 2048]"
-                "tileloadd tmm7, [{w} + {row} + 3072]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm1, tmm4, tmm7"
-            );
-        }
-    }
-
-    /// 16 pixels, 16 channels.
-    #[inline(always)]
-    unsafe fn one_narrow(&self) {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            on_tiles!(self:
-                "tileloadd tmm4, [{p} + {row}]"
-                "tileloadd tmm6, [{w} + {row}]"
-                "tileloadd tmm7, [{w} + {row} + 1024]"
-                "tdpbf16ps tmm0, tmm4, tmm6"
-                "tdpbf16ps tmm0, tmm4, tmm7"
-            );
+            match factors {
+                Factors::LowHigh if narrow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                ),
+                Factors::LowHigh => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row}]"
+                    "tileloadd tmm4, [{p} + {row} + 1024]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                ),
+                Factors::HighHigh => on_tiles!(self:
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                ),
+                Factors::HighLow => on_tiles!(self:
+                    "tileloadd tmm6, [{w} + {row} + 1024]"
+                    "tdpbf16ps tmm0, tmm4, tmm6"
+                ),
+            }
         }
     }
 }
@@ -336,7 +322,7 @@ pub(super) unsafe fn zero() {
     }
 }
 
-/// Writes the four tiles of sums, one after the other.
+/// Writes the sums pixel by pixel: 32 channels each.
 ///
 /// # Safety
 /// A [`Unit`] must be ready.
@@ -346,11 +332,11 @@ pub(super) unsafe fn store(sums: &mut Sums) {
     unsafe {
         asm!(
             "tilestored [{to} + {row}], tmm0",
-            "tilestored [{to} + {row} + 1024], tmm1",
+            "tilestored [{to} + {row} + 64], tmm1",
             "tilestored [{to} + {row} + 2048], tmm2",
-            "tilestored [{to} + {row} + 3072], tmm3",
+            "tilestored [{to} + {row} + 2112], tmm3",
             to = in(reg) sums.0.as_mut_ptr(),
-            row = in(reg) ROW,
+            row = in(reg) 2 * ROW,
             options(nostack, preserves_flags),
         );
     }
