@@ -10,10 +10,10 @@ use crate::frame::FrameView;
 /// Parts of a whole in which rows are blended: the sum stays in 16 bits.
 const ROW_PARTS: u16 = 1 << 8;
 /// Parts of a whole in which pixels of a row are blended: the sum stays in 31 bits.
-const COLUMN_PARTS: i32 = 1 << 14;
+const COLUMN_PARTS: u16 = 1 << 14;
 /// From both parts back to a byte, rounded.
 const SHIFT: u32 = ROW_PARTS.trailing_zeros() + COLUMN_PARTS.trailing_zeros();
-const HALF: i32 = 1 << (SHIFT - 1);
+const HALF: u32 = 1 << (SHIFT - 1);
 
 /// Two neighbouring source positions and the share of the second.
 #[derive(Clone, Copy, Debug)]
@@ -27,16 +27,29 @@ struct Tap {
 pub(crate) struct Preprocessor {
     side: usize,
     source: (u32, u32),
-    columns: Vec<(usize, i32)>,
+    /// Where in a row each output pixel's left neighbour begins.
+    columns: Vec<usize>,
+    /// The share of the right one, in parts of [`COLUMN_PARTS`], and what that leaves to the left one: of each value.
+    shares: [Vec<u16>; 2],
     rows: Vec<Tap>,
     /// Two rows blended, in parts of [`ROW_PARTS`]; the last pixel twice.
     blended: Vec<u16>,
+    /// Left and right neighbours of all values of an output row, side by side so that they are blended many at a time.
+    neighbours: [Vec<u16>; 2],
 }
 
 impl Preprocessor {
     /// For a square input of `side` pixels.
     pub(crate) fn new(side: usize) -> Self {
-        Self { side, source: (0, 0), columns: Vec::new(), rows: Vec::new(), blended: Vec::new() }
+        Self {
+            side,
+            source: (0, 0),
+            columns: Vec::new(),
+            shares: [Vec::new(), Vec::new()],
+            rows: Vec::new(),
+            blended: Vec::new(),
+            neighbours: [vec![0; side * 3], vec![0; side * 3]],
+        }
     }
 
     /// Writes the input for a frame: `side` × `side` × 3 bytes.
@@ -45,9 +58,15 @@ impl Preprocessor {
         let width = frame.width() as usize * 3;
         if self.source != size {
             self.source = size;
-            let parts = |tap: Tap| (tap.low * 3, (tap.share * COLUMN_PARTS as f32).round() as i32);
+            let columns = || taps(frame.width() as usize, self.side);
             self.columns.clear();
-            self.columns.extend(taps(frame.width() as usize, self.side).map(parts));
+            self.columns.extend(columns().map(|tap| tap.low * 3));
+            let right = |tap: Tap| [(tap.share * f32::from(COLUMN_PARTS)).round() as u16; 3];
+            let [left_shares, right_shares] = &mut self.shares;
+            right_shares.clear();
+            right_shares.extend(columns().flat_map(right));
+            left_shares.clear();
+            left_shares.extend(right_shares.iter().map(|right| COLUMN_PARTS - right));
             self.rows.clear();
             self.rows.extend(taps(frame.height() as usize, self.side));
             self.blended.clear();
@@ -58,15 +77,21 @@ impl Preprocessor {
             let below = frame.row((row.low as u32 + 1).min(size.1 - 1));
             blend(above, below, (row.share * f32::from(ROW_PARTS)).round() as u16, &mut self.blended);
             self.blended.copy_within(width - 3..width, width);
-            for (&(low, share), pixel) in self.columns.iter().zip(output.as_chunks_mut::<3>().0) {
+            let [left, right] = &mut self.neighbours;
+            let pixels = left.as_chunks_mut::<3>().0.iter_mut().zip(right.as_chunks_mut::<3>().0);
+            for (&low, (left, right)) in self.columns.iter().zip(pixels) {
                 let Some(pair) = self.blended.get(low..).and_then(|rest| rest.first_chunk::<6>()) else {
                     continue;
                 };
-                for (i, value) in pixel.iter_mut().enumerate() {
-                    let (left, right) = (i32::from(pair[i]), i32::from(pair[i + 3]));
-                    let sum = left * COLUMN_PARTS + (right - left) * share;
-                    *value = ((sum + HALF) >> SHIFT) as u8;
-                }
+                left.copy_from_slice(&pair[..3]);
+                right.copy_from_slice(&pair[3..]);
+            }
+            let [left_shares, right_shares] = &self.shares;
+            let weighted = |values: (&u16, &u16)| u32::from(*values.0) * u32::from(*values.1);
+            let left = left.iter().zip(left_shares).map(weighted);
+            let right = right.iter().zip(right_shares).map(weighted);
+            for (value, (left, right)) in output.iter_mut().zip(left.zip(right)) {
+                *value = ((left + right + HALF) >> SHIFT) as u8;
             }
         }
     }
