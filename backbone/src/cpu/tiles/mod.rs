@@ -19,8 +19,12 @@
 //!   for each panel of 32 output channels                                  weights were split when they were packed
 //!     for each 32 pixels
 //!       for each 32 input channels: 8 tiles loaded, 12 multiplied         four tiles of sums
-//!       store the sums; meanwhile bias, clamp and store those before
+//!         between the products: bias, clamp and store some of the sums before
+//!       store the sums
 //! ```
+//!
+//! A pixel of 16 channels is narrow: its low parts lie beside the high ones in the same tile, and one product does
+//! `high × high + low × high`.
 //!
 //! Steps of few pixels or few channels would fill a tile badly and are left to [`super::pointwise`]. Which those are depends on the
 //! plan alone, and a pixel's sums are added up in the same order wherever it lies: results do not depend on threads.
