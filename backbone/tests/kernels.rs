@@ -103,6 +103,25 @@ fn pixels_that_do_not_fit_the_matrix_unit_at_once() {
     }
 }
 
+/// The matrix unit takes pixels of 16 channels in tiles of their own kind, by themselves and from the step before; blocks of every shape.
+#[test]
+fn narrow_pixels() {
+    for (seed, (height, width)) in [(1, 16), (5, 7), (3, 13), (9, 16), (4, 8)].into_iter().enumerate() {
+        for channels in [16, 17, 32, 33, 48] {
+            let mut made = Made::new((seed + channels) as u64, Shape::new(height, width, 3), 1, 16);
+            made.add(StepKind::Pointwise, channels, Activation::Linear);
+            check(made, false);
+            for before in [16, 48] {
+                let mut made = Made::new((seed + channels) as u64, Shape::new(height, width, 3), 1, before);
+                made.add(StepKind::Depthwise { stride: 1 }, 0, Activation::Linear);
+                made.add(StepKind::Pointwise, 16, Activation::Linear);
+                made.add(StepKind::Pointwise, channels, Activation::Relu6);
+                check(made, false);
+            }
+        }
+    }
+}
+
 /// Threads share low maps by channels, where the matrix unit multiplies: panels of them, or halves whose sums are joined.
 #[test]
 fn low_maps_with_many_channels() {
@@ -125,11 +144,14 @@ fn low_maps_with_many_channels() {
     }
 }
 
-/// Outputs that are read by nobody are computed beside what comes before them in the plan.
+/// Outputs that are read by nobody are computed right behind what they read, or, of low maps, beside others.
 #[test]
 fn outputs_beside_others() {
-    for seed in 0..12 {
-        let mut made = Made::new(seed, Shape::new(30 + seed as usize, 37, 3), 2, 24);
+    // The branch is a map of 91 pixels to 169, or more.
+    for (seed, (height, width)) in
+        (0..12).flat_map(|s| [(s, (14 + s as usize, 25)), (s, (30 + s as usize, 37))])
+    {
+        let mut made = Made::new(seed, Shape::new(height, width, 3), 2, 24);
         made.add(StepKind::Pointwise, 64, Activation::Relu6);
         let branch = made.add(StepKind::Depthwise { stride: 1 }, 0, Activation::Relu6);
         for _ in 0..1 + seed % 2 {

@@ -135,6 +135,18 @@ mod tests {
         assert_eq!(row, [0, 3, 8, 13, 18, 23, 28, 30]);
     }
 
+    #[test]
+    fn frames_of_changing_size() {
+        let noise = |i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8;
+        let mut kept = Preprocessor::new(24);
+        for (width, height) in [(40, 30), (7, 90), (40, 30), (41, 30), (1, 1), (300, 2)] {
+            let frame = Frame::rgb8(width, height, (0..width * height * 3).map(noise).collect()).unwrap();
+            let mut input = vec![0; 24 * 24 * 3];
+            kept.run(frame.view(), &mut input);
+            assert_eq!(input, run(&frame, 24), "{width}x{height}");
+        }
+    }
+
     /// As the documentation says it, in floating point.
     fn plain(frame: &Frame, side: usize) -> Vec<f64> {
         let read = |x: usize, y: usize, c: usize| {

@@ -167,7 +167,7 @@ pub(super) fn begin(step: &Step, first: usize) -> usize {
     }
 }
 
-/// Groups the steps of a plan for `threads` threads. Without `streamed` every step is alone: the plain
+/// Groups the steps of a plan for `threads` threads, in the order in which they run: nearly the plan's. Without `streamed` every step is alone: the plain
 /// way, against which the other is tested.
 pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool) -> Vec<Chain> {
     let readers = plan.readers();
@@ -192,8 +192,8 @@ pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool
     chains
 }
 
-/// Puts outputs of high maps, such as heads, right behind the chain that leaves what they read, while that is in L2. Those of low maps
-/// stay at the end: they read less, and fill the time of threads that would wait.
+/// Puts outputs of high maps, such as heads that are one chain, right behind the chain that leaves what they read, while that is in L2.
+/// Those of low maps stay at the end: they read less, and fill the time of threads that would wait.
 fn bring_forward(plan: &Plan, chains: &mut [Chain]) {
     for late in 0..chains.len() {
         let steps = &plan.steps[chains[late].steps.clone()];
@@ -214,7 +214,7 @@ fn is_read(plan: &Plan, map: Map) -> bool {
     plan.steps.iter().any(|step| step.input == map || step.shortcut.is_some_and(|s| s.map == map))
 }
 
-/// The chain that leaves what another one reads, if that one can be computed at any time after it, by whoever has time: it leaves an
+/// The chain that leaves what another one reads, if that one can be computed at any time after it, by whoever has time: it leaves a low
 /// output that nobody reads, so that its memory is not used for anything else, and a thread can compute any of its rows without
 /// others of the steps above.
 fn aside_of(plan: &Plan, chains: &[Chain], chain: &Chain, values: Values) -> Option<usize> {
@@ -391,27 +391,49 @@ pub(super) mod tests {
         }
     }
 
-    #[test]
-    fn outputs_of_high_maps_come_right_behind_what_they_read() {
+    /// A network with two heads, each a depthwise and a 1×1, on a high map that the network reads, too, and that map.
+    pub(in crate::cpu) fn with_heads() -> (Plan, Map) {
         let mut plan = plan("mobilenext-1.0", 320);
-        let high = |step: &&Step| step.kind == StepKind::Pointwise && step.output_shape.height == 20;
-        let mut step = plan.steps.iter().find(high).unwrap().clone();
-        let from = step.input;
-        step.output = Map(plan.maps.len());
-        plan.maps.push(step.output_shape);
-        plan.outputs.push(Output { name: "high", maps: vec![step.output] });
-        plan.steps.push(step);
-        for (streamed, threads) in [(false, 1), (true, 1), (true, 2)] {
-            let chains = chains(&plan, FLOATS, threads, streamed);
-            let place = chains.iter().position(|chain| chain.steps.end == plan.steps.len()).unwrap();
+        // A depthwise and the 1×1 behind it.
+        let first = plan.steps.windows(2).position(|pair| {
+            pair[0].output_shape.height == 20
+                && matches!(pair[0].kind, StepKind::Depthwise { stride: 1 })
+                && pair[1].kind == StepKind::Pointwise
+        });
+        let first = first.unwrap();
+        let from = plan.steps[first].input;
+        for name in ["classes", "boxes"] {
+            for i in [first, first + 1] {
+                let mut step = plan.steps[i].clone();
+                if i > first {
+                    step.input = Map(plan.maps.len() - 1);
+                }
+                step.output = Map(plan.maps.len());
+                plan.maps.push(step.output_shape);
+                plan.steps.push(step);
+            }
+            plan.outputs.push(Output { name, maps: vec![Map(plan.maps.len() - 1)] });
+        }
+        (plan, from)
+    }
+
+    #[test]
+    fn heads_of_high_maps_come_right_behind_what_they_read() {
+        let (plan, from) = with_heads();
+        let heads = plan.steps.len() - 4;
+        for threads in [1, 2] {
+            let chains = chains(&plan, FLOATS, threads, true);
+            let is_head = |chain: &Chain| chain.steps.start >= heads;
+            let place = chains.iter().position(is_head).unwrap();
             assert_eq!(plan.steps[chains[place - 1].steps.end - 1].output, from);
+            assert!(is_head(&chains[place + 1]) && chains[place..].len() > 2);
+            assert!(chains[place..place + 2].iter().all(|head| head.steps.len() == 2));
             // The others are in their order, and all are there.
-            let others = chains.iter().enumerate().filter(|(i, _)| *i != place);
-            let end = others.fold(0, |end, (_, chain)| {
+            let end = chains.iter().filter(|chain| !is_head(chain)).fold(0, |end, chain| {
                 assert_eq!(chain.steps.start, end);
                 chain.steps.end
             });
-            assert_eq!(end + 1, plan.steps.len());
+            assert_eq!(end, heads);
         }
     }
 

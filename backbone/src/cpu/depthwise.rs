@@ -39,7 +39,7 @@ use crate::plan::StepKind;
 /// Bytes of input that a group of channels should have under a pair of rows: half of an L1 of 48 KiB, for what is
 /// written has to be there, too; three quarters of one of 32.
 const GROUP: usize = 24 * 1024;
-/// Vectors in a group where not even so many fit: lines that lie together are fetched together.
+/// Vectors in a group where not even so many fit: lines that lie together are fetched together. Two where results are tiles.
 const LEAST: usize = 3;
 /// Rows under a block, at most: of a pair at stride 2.
 const MOST_ROWS: usize = 5;
@@ -50,7 +50,7 @@ const MOST_ROWS: usize = 5;
 /// `part` must be among the channels and, where it is not all of them, begin at a vector and end with one. These channels of the rows of
 /// `output`, of those of `input` that they need and of those of `shortcut`, where the step has one,
 /// must be in memory, and nobody else may write to them. Where `output` is tiles, [`Simd::SPLITS`] must hold, channels be a
-/// multiple of a vector, no shortcut be there, and the pixels [fit](super::tiles::fits).
+/// multiple of a vector, `part` begin and end with a row of a tile (two vectors) or with the channels, no shortcut be there, and the pixels [fit](super::tiles::fits).
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(
     simd: S,
@@ -73,6 +73,7 @@ pub(super) unsafe fn run<S: Simd>(
     let (begun, end) = (part.start / S::LANES, part.end.div_ceil(S::LANES));
     // Two vectors share rows of tiles.
     let unit = if tiles.is_null() { 1 } else { 2 };
+    debug_assert!(tiles.is_null() || begun.is_multiple_of(unit), "a vector without the one before it");
     for (first, units) in even((end - begun).div_ceil(unit), most / unit) {
         let first = begun + first * unit;
         let vectors = first..(first + units * unit).min(end);

@@ -145,7 +145,7 @@ struct Slot {
 mod tests {
     use super::super::chains::{
         self,
-        tests::{FLOATS, plan, with_an_output_aside},
+        tests::{FLOATS, plan, with_an_output_aside, with_heads},
     };
     use super::*;
 
@@ -171,9 +171,16 @@ mod tests {
     #[test]
     fn maps_alive_at_once_do_not_overlap() {
         let tiled = Values { tiled: true, windows: 1 << 20, ..FLOATS };
-        let plans = [plan("mobilenext-0.5-id3", 97), with_an_output_aside().0];
-        let ways =
-            [(0, false, FLOATS), (0, true, FLOATS), (0, true, tiled), (1, false, FLOATS), (1, true, tiled)];
+        let plans = [plan("mobilenext-0.5-id3", 97), with_an_output_aside().0, with_heads().0];
+        let ways = [
+            (0, false, FLOATS),
+            (0, true, FLOATS),
+            (0, true, tiled),
+            (1, false, FLOATS),
+            (1, true, tiled),
+            (2, false, FLOATS),
+            (2, true, FLOATS),
+        ];
         let (mut asides, mut joined) = (0, 0);
         for (plan, streamed, values) in ways {
             let plan = &plans[plan];
@@ -205,8 +212,9 @@ mod tests {
                 // Everything that this chain or a later one reads and that is there already.
                 let later = chains[time..].iter().flat_map(|c| &plan.steps[c.steps.clone()]);
                 let read = later.flat_map(|s| [Some(s.input), s.shortcut.as_ref().map(|s| s.map)]).flatten();
-                let before = &plan.steps[..chain.steps.start];
-                for map in read.filter(|map| before.iter().any(|s| s.output == *map)) {
+                let left =
+                    |map: &Map| chains[..time].iter().any(|c| plan.steps[c.steps.end - 1].output == *map);
+                for map in read.filter(left) {
                     let other = range(map).unwrap();
                     assert!(other.end <= written.start || written.end <= other.start);
                 }

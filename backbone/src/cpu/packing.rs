@@ -25,7 +25,7 @@ pub(super) struct Prepared {
 }
 
 /// All steps of a plan. Their weights lie together in the plan's order, so that behind a step's weights lie those that
-/// will be needed next (but for the last step of a chain, when it has more strips to go).
+/// will be needed next (but for the last step of a chain, when it has more strips to go, and around heads that run earlier).
 pub(super) fn prepare(steps: &[Step], instructions: InstructionSet) -> Vec<Prepared> {
     let (ranges, len) = places(steps.iter().map(|step| packed_len(step, instructions)));
     let mut buffer = Buffer::new(len);

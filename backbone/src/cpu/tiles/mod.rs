@@ -99,6 +99,7 @@ pub(super) enum Place {
 }
 
 /// Whether pixels of so many channels are narrow: their high and low parts together take one row of a tile.
+#[inline(always)]
 pub(super) fn is_narrow(channels: usize) -> bool {
     channels <= SIDE
 }

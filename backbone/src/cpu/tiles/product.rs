@@ -165,7 +165,6 @@ pub(in crate::cpu) unsafe fn product(
 const PIECES: usize = 4;
 
 /// How sums are finished.
-#[derive(Clone, Copy)]
 struct Finishing {
     /// What they are held between.
     limits: [__m512; 2],
@@ -197,10 +196,10 @@ enum To {
 }
 
 impl Finish {
-    /// Finishes the pixels before `end`.
+    /// Finishes the pixels before `end`, of those that there are.
     ///
     /// # Safety
-    /// The pixels' channels must be writable.
+    /// The pixels' channels must be writable. `sums` are those of the block, `how` that of the product.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn until(&mut self, end: usize, sums: &[Sums; 2], how: &Finishing) {

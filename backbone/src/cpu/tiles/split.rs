@@ -115,7 +115,7 @@ pub(in crate::cpu) unsafe fn put(row: *mut f32, a: __m512, b: __m512) {
 /// Writes the channels of a narrow pixel, split, to its row of a tile.
 ///
 /// # Safety
-/// As [`put`].
+/// The row must be writable, and the processor must have AVX-512F.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(in crate::cpu) unsafe fn put_narrow(row: *mut f32, value: __m512) {

@@ -1,7 +1,7 @@
 //! The matrix unit: whether it is there, its eight tile registers made ready, and the instructions on them.
 //!
-//! Rust has no stable intrinsics for AMX, so they are written as assembly. Sums stay in the registers between the
-//! blocks of assembly: the compiler makes no instruction for them by itself.
+//! Rust has no stable intrinsics for AMX, so they are written as assembly. Sums, and tiles that the next product needs, stay in the
+//! registers between the blocks of assembly: the compiler makes no instruction for them by itself.
 
 #![expect(unsafe_code, reason = "instructions of the matrix unit, on pointers")]
 
@@ -20,7 +20,6 @@ pub(in crate::cpu) fn available() -> bool {
         let features = raw_cpuid::CpuId::new().get_extended_feature_info();
         features.is_some_and(|f| f.has_amx_tile() && f.has_amx_bf16())
             && std::arch::is_x86_feature_detected!("avx512f")
-            && std::arch::is_x86_feature_detected!("avx512bw")
             && permitted()
     })
 }
@@ -103,14 +102,14 @@ pub(super) struct Operands {
     pub(super) weights: *const f32,
 }
 
-/// Instructions on the tiles of [`Operands`], of which the first pixels are at `p`, the others at `q`, weights at `w`.
+/// Instructions on the tiles of [`Operands`], of which the first pixels are at `p`, the others at `q`, both so many bytes on, weights at `w`.
 macro_rules! on_tiles {
-    ($of:ident: $($line:literal)*) => {
+    ($of:ident, $on:expr => $($line:literal)*) => {
         asm!(
             $($line,)*
             "/* {p} {q} {w} {row} */",
-            p = in(reg) $of.pixels,
-            q = in(reg) $of.pixels.wrapping_byte_add($of.below),
+            p = in(reg) $of.pixels.wrapping_byte_add($on),
+            q = in(reg) $of.pixels.wrapping_byte_add($of.below + $on),
             w = in(reg) $of.weights,
             row = in(reg) ROW,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -121,7 +120,7 @@ macro_rules! on_tiles {
 }
 
 /// One of the products of which that of two numbers consists.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Factors {
     /// The low parts of pixels with the high ones of weights; both parts of narrow pixels.
     LowHigh,
@@ -147,24 +146,26 @@ impl Operands {
     /// A [`Unit`] must be ready, and the tiles readable.
     #[inline(always)]
     pub(super) unsafe fn multiply(&self, factors: Factors, pixels: bool, channels: bool, narrow: bool) {
+        // Where the low parts begin: narrow pixels have both in one tile.
+        let low = if narrow { 0 } else { size_of::<[f32; TILE]>() };
         // SAFETY: as the caller vouches.
         unsafe {
             match (pixels, channels) {
-                (true, true) => self.four(factors, narrow),
-                (true, false) => self.upright(factors, narrow),
-                (false, true) => self.flat(factors, narrow),
-                (false, false) => self.one(factors, narrow),
+                (true, true) => self.four(factors, low),
+                (true, false) => self.upright(factors, low),
+                (false, true) => self.flat(factors, low),
+                (false, false) => self.one(factors, low),
             }
         }
     }
 
     /// 32 pixels, 32 channels.
     #[inline(always)]
-    unsafe fn four(&self, factors: Factors, narrow: bool) {
+    unsafe fn four(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
             match factors {
-                Factors::LowHigh if narrow => on_tiles!(self:
+                Factors::LowHigh => on_tiles!(self, low =>
                     "tileloadd tmm6, [{w} + {row}]"
                     "tileloadd tmm7, [{w} + {row} + 1024]"
                     "tileloadd tmm4, [{p} + {row}]"
@@ -174,17 +175,7 @@ impl Operands {
                     "tdpbf16ps tmm2, tmm5, tmm6"
                     "tdpbf16ps tmm3, tmm5, tmm7"
                 ),
-                Factors::LowHigh => on_tiles!(self:
-                    "tileloadd tmm6, [{w} + {row}]"
-                    "tileloadd tmm7, [{w} + {row} + 1024]"
-                    "tileloadd tmm4, [{p} + {row} + 1024]"
-                    "tileloadd tmm5, [{q} + {row} + 1024]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tdpbf16ps tmm3, tmm5, tmm7"
-                ),
-                Factors::HighHigh => on_tiles!(self:
+                Factors::HighHigh => on_tiles!(self, 0 =>
                     "tileloadd tmm4, [{p} + {row}]"
                     "tileloadd tmm5, [{q} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
@@ -192,7 +183,7 @@ impl Operands {
                     "tdpbf16ps tmm2, tmm5, tmm6"
                     "tdpbf16ps tmm3, tmm5, tmm7"
                 ),
-                Factors::HighLow => on_tiles!(self:
+                Factors::HighLow => on_tiles!(self, 0 =>
                     "tileloadd tmm6, [{w} + {row} + 2048]"
                     "tileloadd tmm7, [{w} + {row} + 3072]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
@@ -206,31 +197,24 @@ impl Operands {
 
     /// 32 pixels, 16 channels.
     #[inline(always)]
-    unsafe fn upright(&self, factors: Factors, narrow: bool) {
+    unsafe fn upright(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
             match factors {
-                Factors::LowHigh if narrow => on_tiles!(self:
+                Factors::LowHigh => on_tiles!(self, low =>
                     "tileloadd tmm6, [{w} + {row}]"
                     "tileloadd tmm4, [{p} + {row}]"
                     "tileloadd tmm5, [{q} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm2, tmm5, tmm6"
                 ),
-                Factors::LowHigh => on_tiles!(self:
-                    "tileloadd tmm6, [{w} + {row}]"
-                    "tileloadd tmm4, [{p} + {row} + 1024]"
-                    "tileloadd tmm5, [{q} + {row} + 1024]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                ),
-                Factors::HighHigh => on_tiles!(self:
+                Factors::HighHigh => on_tiles!(self, 0 =>
                     "tileloadd tmm4, [{p} + {row}]"
                     "tileloadd tmm5, [{q} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm2, tmm5, tmm6"
                 ),
-                Factors::HighLow => on_tiles!(self:
+                Factors::HighLow => on_tiles!(self, 0 =>
                     "tileloadd tmm6, [{w} + {row} + 1024]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm2, tmm5, tmm6"
@@ -241,30 +225,23 @@ impl Operands {
 
     /// 16 pixels, 32 channels.
     #[inline(always)]
-    unsafe fn flat(&self, factors: Factors, narrow: bool) {
+    unsafe fn flat(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
             match factors {
-                Factors::LowHigh if narrow => on_tiles!(self:
+                Factors::LowHigh => on_tiles!(self, low =>
                     "tileloadd tmm6, [{w} + {row}]"
                     "tileloadd tmm7, [{w} + {row} + 1024]"
                     "tileloadd tmm4, [{p} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm1, tmm4, tmm7"
                 ),
-                Factors::LowHigh => on_tiles!(self:
-                    "tileloadd tmm6, [{w} + {row}]"
-                    "tileloadd tmm7, [{w} + {row} + 1024]"
-                    "tileloadd tmm4, [{p} + {row} + 1024]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm1, tmm4, tmm7"
-                ),
-                Factors::HighHigh => on_tiles!(self:
+                Factors::HighHigh => on_tiles!(self, 0 =>
                     "tileloadd tmm4, [{p} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm1, tmm4, tmm7"
                 ),
-                Factors::HighLow => on_tiles!(self:
+                Factors::HighLow => on_tiles!(self, 0 =>
                     "tileloadd tmm6, [{w} + {row} + 2048]"
                     "tileloadd tmm7, [{w} + {row} + 3072]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
@@ -276,25 +253,20 @@ impl Operands {
 
     /// 16 pixels, 16 channels.
     #[inline(always)]
-    unsafe fn one(&self, factors: Factors, narrow: bool) {
+    unsafe fn one(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
             match factors {
-                Factors::LowHigh if narrow => on_tiles!(self:
+                Factors::LowHigh => on_tiles!(self, low =>
                     "tileloadd tmm6, [{w} + {row}]"
                     "tileloadd tmm4, [{p} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                 ),
-                Factors::LowHigh => on_tiles!(self:
-                    "tileloadd tmm6, [{w} + {row}]"
-                    "tileloadd tmm4, [{p} + {row} + 1024]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                ),
-                Factors::HighHigh => on_tiles!(self:
+                Factors::HighHigh => on_tiles!(self, 0 =>
                     "tileloadd tmm4, [{p} + {row}]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                 ),
-                Factors::HighLow => on_tiles!(self:
+                Factors::HighLow => on_tiles!(self, 0 =>
                     "tileloadd tmm6, [{w} + {row} + 1024]"
                     "tdpbf16ps tmm0, tmm4, tmm6"
                 ),
