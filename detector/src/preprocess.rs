@@ -29,7 +29,7 @@ pub(crate) struct Preprocessor {
     source: (u32, u32),
     /// Where in a row each output pixel's left neighbour begins.
     columns: Vec<usize>,
-    /// The share of the right one, in parts of [`COLUMN_PARTS`], and what that leaves to the left one: of each value.
+    /// The shares of the left and of the right neighbour of each value, in parts of [`COLUMN_PARTS`].
     shares: [Vec<u16>; 2],
     rows: Vec<Tap>,
     /// Two rows blended, in parts of [`ROW_PARTS`]; the last pixel twice.

@@ -167,8 +167,8 @@ pub(super) fn begin(step: &Step, first: usize) -> usize {
     }
 }
 
-/// Groups the steps of a plan for `threads` threads, in the order in which they run: nearly the plan's. Without `streamed` every step is alone: the plain
-/// way, against which the other is tested.
+/// Groups the steps of a plan for `threads` threads, in the order in which they run: nearly the plan's. Without
+/// `streamed` every step is alone: the plain way, against which the other is tested.
 pub(super) fn chains(plan: &Plan, values: Values, threads: usize, streamed: bool) -> Vec<Chain> {
     let readers = plan.readers();
     let mut chains = Vec::new();

@@ -90,7 +90,7 @@ impl Drop for Unit {
     }
 }
 
-/// Sums of 32 pixels × 32 channels, or of less: four tiles.
+/// Sums of 32 pixels × 32 channels, or of less: four tiles, pixel by pixel.
 #[repr(C, align(64))]
 pub(super) struct Sums(pub(super) [f32; 4 * TILE]);
 
@@ -116,6 +116,23 @@ macro_rules! on_tiles {
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack, readonly, preserves_flags),
         )
+    };
+}
+
+/// The products of a block of one shape: what is loaded for them, and the sums that they are added to. Low parts of pixels begin at `low`.
+macro_rules! shape {
+    (
+        $of:ident, $factors:ident, $low:ident,
+        high weights: $($high:literal)*
+        low weights: $($rest:literal)*
+        pixels: $($pixels:literal)*
+        products: $($products:literal)*
+    ) => {
+        match $factors {
+            Factors::LowHigh => on_tiles!($of, $low => $($high)* $($pixels)* $($products)*),
+            Factors::HighHigh => on_tiles!($of, 0 => $($pixels)* $($products)*),
+            Factors::HighLow => on_tiles!($of, 0 => $($rest)* $($products)*),
+        }
     };
 }
 
@@ -164,34 +181,22 @@ impl Operands {
     unsafe fn four(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            match factors {
-                Factors::LowHigh => on_tiles!(self, low =>
+            shape!(self, factors, low,
+                high weights:
                     "tileloadd tmm6, [{w} + {row}]"
                     "tileloadd tmm7, [{w} + {row} + 1024]"
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tileloadd tmm5, [{q} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tdpbf16ps tmm3, tmm5, tmm7"
-                ),
-                Factors::HighHigh => on_tiles!(self, 0 =>
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tileloadd tmm5, [{q} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tdpbf16ps tmm3, tmm5, tmm7"
-                ),
-                Factors::HighLow => on_tiles!(self, 0 =>
+                low weights:
                     "tileloadd tmm6, [{w} + {row} + 2048]"
                     "tileloadd tmm7, [{w} + {row} + 3072]"
+                pixels:
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tileloadd tmm5, [{q} + {row}]"
+                products:
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm1, tmm4, tmm7"
                     "tdpbf16ps tmm2, tmm5, tmm6"
                     "tdpbf16ps tmm3, tmm5, tmm7"
-                ),
-            }
+            );
         }
     }
 
@@ -200,26 +205,18 @@ impl Operands {
     unsafe fn upright(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            match factors {
-                Factors::LowHigh => on_tiles!(self, low =>
+            shape!(self, factors, low,
+                high weights:
                     "tileloadd tmm6, [{w} + {row}]"
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tileloadd tmm5, [{q} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                ),
-                Factors::HighHigh => on_tiles!(self, 0 =>
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tileloadd tmm5, [{q} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm2, tmm5, tmm6"
-                ),
-                Factors::HighLow => on_tiles!(self, 0 =>
+                low weights:
                     "tileloadd tmm6, [{w} + {row} + 1024]"
+                pixels:
+                    "tileloadd tmm4, [{p} + {row}]"
+                    "tileloadd tmm5, [{q} + {row}]"
+                products:
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm2, tmm5, tmm6"
-                ),
-            }
+            );
         }
     }
 
@@ -228,26 +225,19 @@ impl Operands {
     unsafe fn flat(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            match factors {
-                Factors::LowHigh => on_tiles!(self, low =>
+            shape!(self, factors, low,
+                high weights:
                     "tileloadd tmm6, [{w} + {row}]"
                     "tileloadd tmm7, [{w} + {row} + 1024]"
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm1, tmm4, tmm7"
-                ),
-                Factors::HighHigh => on_tiles!(self, 0 =>
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tdpbf16ps tmm1, tmm4, tmm7"
-                ),
-                Factors::HighLow => on_tiles!(self, 0 =>
+                low weights:
                     "tileloadd tmm6, [{w} + {row} + 2048]"
                     "tileloadd tmm7, [{w} + {row} + 3072]"
+                pixels:
+                    "tileloadd tmm4, [{p} + {row}]"
+                products:
                     "tdpbf16ps tmm0, tmm4, tmm6"
                     "tdpbf16ps tmm1, tmm4, tmm7"
-                ),
-            }
+            );
         }
     }
 
@@ -256,21 +246,16 @@ impl Operands {
     unsafe fn one(&self, factors: Factors, low: usize) {
         // SAFETY: as the caller of [`Operands::multiply`] vouches.
         unsafe {
-            match factors {
-                Factors::LowHigh => on_tiles!(self, low =>
+            shape!(self, factors, low,
+                high weights:
                     "tileloadd tmm6, [{w} + {row}]"
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                ),
-                Factors::HighHigh => on_tiles!(self, 0 =>
-                    "tileloadd tmm4, [{p} + {row}]"
-                    "tdpbf16ps tmm0, tmm4, tmm6"
-                ),
-                Factors::HighLow => on_tiles!(self, 0 =>
+                low weights:
                     "tileloadd tmm6, [{w} + {row} + 1024]"
+                pixels:
+                    "tileloadd tmm4, [{p} + {row}]"
+                products:
                     "tdpbf16ps tmm0, tmm4, tmm6"
-                ),
-            }
+            );
         }
     }
 }
